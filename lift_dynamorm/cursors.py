@@ -1,0 +1,70 @@
+"""Cursors: where a page ended, as an opaque text a client may keep and bring back.
+
+A cursor is url-safe base64 of its content and an HMAC-SHA256 over it (RFC 2104, cut to 16 bytes). The
+content names the query and the tenant it belongs to by digest, when it expires, and the key of the last item.
+"""
+
+from __future__ import annotations
+
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from lift_dynamorm.errors import CursorError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_MAC_BYTES = 16
+_DIGEST_CHARACTERS = 12
+_AGAIN = "Start again from the first page"
+
+
+@dataclass(frozen=True, slots=True)
+class CursorSigner:
+    """Sign and open cursors.
+
+    keys: secrets; the first signs, all are accepted, so a key is rotated by putting a new one in front.
+    lifetime: seconds for which a cursor is good. now: seconds since 1970.
+    """
+
+    keys: Sequence[bytes]
+    lifetime: float
+    now: Callable[[], float]
+
+    def sign(self, position: dict[str, Any], *, query: bytes, tenant: str) -> str:
+        """Write a cursor for the query with this fingerprint."""
+        content = orjson.dumps([int(self.now() + self.lifetime), _digest(tenant.encode()), _digest(query), position])
+        return urlsafe_b64encode(content + self._mac(self.keys[0], content)).decode().rstrip("=")
+
+    def open(self, cursor: str, *, query: bytes, tenant: str) -> dict[str, Any]:
+        """Give the position a cursor stands for; raises CursorError where it is not one for this query and tenant."""
+        try:
+            raw = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        except ValueError:
+            raise CursorError(f"the cursor is not one of ours, or is damaged. {_AGAIN}") from None
+        content, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
+        if not any(hmac.compare_digest(mac, self._mac(key, content)) for key in self.keys):
+            raise CursorError(f"the cursor was changed, or was signed with a key that is no longer known. {_AGAIN}")
+        expires, for_tenant, for_query, position = orjson.loads(content)
+        if for_tenant != _digest(tenant.encode()):
+            raise CursorError(f"the cursor belongs to another tenant. {_AGAIN}")
+        if for_query != _digest(query):
+            raise CursorError(
+                f"the cursor belongs to another query: model, index, conditions and order must stay. {_AGAIN}"
+            )
+        if expires < self.now():
+            raise CursorError(f"the cursor has expired. {_AGAIN}")
+        return position  # type: ignore[no-any-return]  # JSON that this class wrote and signed
+
+    @staticmethod
+    def _mac(key: bytes, content: bytes) -> bytes:
+        return hmac.digest(key, b"lift-dynamorm cursor\0" + content, "sha256")[:_MAC_BYTES]
+
+
+def _digest(value: bytes) -> str:
+    return urlsafe_b64encode(sha256(value).digest()).decode()[:_DIGEST_CHARACTERS]

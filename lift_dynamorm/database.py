@@ -1,0 +1,130 @@
+"""The database: where DynamoDB is, and how to open sessions on it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from lift_dynamorm.cursors import CursorSigner
+from lift_dynamorm.errors import UsageError
+from lift_dynamorm.session import Session
+from lift_dynamorm.sync import SyncDatabase
+from lift_dynamorm.tables import create_tables
+from lift_dynamorm.transport.retry import RetryTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from lift_dynamorm.model import Model
+    from lift_dynamorm.session import Tenant
+    from lift_dynamorm.transport import Transport
+
+log = logging.getLogger("lift_dynamorm")
+
+CURSOR_KEY_VARIABLE = "LIFT_DYNAMORM_CURSOR_KEY"
+_DAY = 86_400.0
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Database:
+    """A DynamoDB account in a region, or something that speaks its protocol.
+
+    endpoint: None finds AWS by the environment; ``"local://"`` is the embedded engine in this process,
+    ``"local:///path/file"`` keeps its data; an ``http(s)://`` address is DynamoDB Local or the like.
+    transport: a transport instead of an endpoint, as `BotoTransport(client)`.
+    region, profile: as in the AWS command line, instead of what the environment says.
+    table_names: how the tables of the models are called here: ``{"app": "app-production"}``, or a function.
+    cursor_keys: secrets that sign page cursors; the first signs, all are accepted. Without, the environment's
+    ``LIFT_DYNAMORM_CURSOR_KEY`` (comma separated), else a random one, and cursors are good in this process only.
+    cursor_lifetime: seconds for which a cursor is good.
+    timeout: seconds for one operation with all its retries.
+    now: the clock of timestamps and cursors.
+
+    Making a database does no I/O. It is meant to be made once, when the module is loaded.
+    """
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        *,
+        transport: Transport | None = None,
+        region: str | None = None,
+        profile: str | None = None,
+        table_names: Mapping[str, str] | Callable[[str], str] | None = None,
+        cursor_keys: Sequence[str | bytes] = (),
+        cursor_lifetime: float = _DAY,
+        timeout: float = 10.0,
+        max_connections: int = 64,
+        now: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        if endpoint is not None and transport is not None:
+            raise UsageError("give an endpoint or a transport, not both")
+        if transport is None:
+            transport = _transport(endpoint, region=region, profile=profile, max_connections=max_connections)
+        self.transport = (
+            transport if isinstance(transport, RetryTransport) else RetryTransport(transport, timeout=timeout)
+        )
+        self.now = now
+        self.table_name: Callable[[str], str]
+        if callable(table_names):
+            self.table_name = table_names
+        else:
+            names = dict(table_names or {})
+            self.table_name = lambda name: names.get(name, name)
+        self.cursors = CursorSigner(_cursor_keys(cursor_keys), cursor_lifetime, lambda: now().timestamp())
+        self.sync = SyncDatabase(self)
+
+    def session(self, tenant: Tenant = None, *, deadline: float | None = None) -> Session:
+        """Open a session; use it at once or in ``async with``.
+
+        tenant: whose items it reads and writes; a function is asked when the session is first used.
+        deadline: `time.monotonic()` seconds at which its operations give up.
+        """
+        return Session(self, self.transport, tenant=tenant, deadline=deadline)
+
+    def unscoped(self, reason: str) -> Session:
+        """Open a session outside of every tenant; the reason is logged as a warning."""
+        if not reason:
+            raise UsageError("unscoped() needs the reason for leaving the tenants' scope; it is logged")
+        log.warning("unscoped session: %s", reason)
+        return self.session()
+
+    async def create_tables(self, *models: type[Model]) -> None:
+        """Create the tables of models that do not exist yet, and wait until they are active."""
+        await create_tables(self, self.transport, models)
+
+    async def aclose(self) -> None:
+        """Close the connections; the database may be used again afterwards."""
+        await self.transport.aclose()
+
+
+def _transport(endpoint: str | None, *, region: str | None, profile: str | None, max_connections: int) -> Transport:
+    if endpoint is not None and endpoint.startswith("local://"):
+        from lift_dynamorm.transport.local import LocalTransport
+
+        return LocalTransport(endpoint.removeprefix("local://") or None)
+    if endpoint is not None and not endpoint.startswith(("http://", "https://")):
+        msg = (
+            f'Database({endpoint!r}): an endpoint is "local://", "local:///path/file" or an http(s):// address; '
+            "for AWS itself leave it out"
+        )
+        raise UsageError(msg)
+    from lift_dynamorm.transport.http import HttpTransport
+
+    return HttpTransport.from_environment(
+        endpoint=endpoint, region=region, profile=profile, max_connections=max_connections
+    )
+
+
+def _cursor_keys(given: Sequence[str | bytes]) -> list[bytes]:
+    if isinstance(given, str | bytes):
+        given = [given]
+    keys = [key.encode() if isinstance(key, str) else key for key in given]
+    if not keys:
+        keys = [part.encode() for part in os.environ.get(CURSOR_KEY_VARIABLE, "").split(",") if part]
+    return keys or [os.urandom(32)]

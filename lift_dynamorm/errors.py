@@ -1,0 +1,248 @@
+"""Every error this package raises.
+
+DynamORMError
+├── DefinitionError              a model class that cannot work; raised where the class is defined
+├── UsageError                   a call that cannot be right; it says what to do instead
+│   ├── QueryError               a query no index can answer, or an expression that does not fit the model
+│   ├── CursorError              a cursor that is forged, foreign or expired
+│   ├── SessionClosed            a write after the session's transaction has ended
+│   └── TransactionTooLarge      more than 100 operations or 4 MB
+├── InvalidValue                 a value DynamoDB cannot store; names the field
+├── InvalidItem                  a stored item that does not fit its model
+├── ItemNotFound                 get, update or delete of an item that does not exist
+├── ConditionFailed              a condition did not hold; carries the current item
+│   ├── ItemExists               create of an item that exists
+│   └── VersionConflict          the item changed since it was read
+├── TransactionCanceled          a transaction that wrote nothing; one reason per operation
+│   ├── TransactionConditionFailed   (also a ConditionFailed)
+│   └── TransactionConflict          another transaction was writing the same item
+├── TenantError
+│   ├── TenantMissing            no tenant: the caller is not identified
+│   └── TenantForbidden          a tenant that this caller may not act for
+├── CredentialsError             no AWS credentials, or they cannot be refreshed
+└── ServiceError                 what DynamoDB, or the way to it, answered
+    ├── RequestRefused           DynamoDB refused the request (validation, access, a missing table ...)
+    ├── Throttled                too many requests; retried until the deadline
+    ├── ServerError              a 5xx or an answer that cannot be read; retried until the deadline
+    ├── ConnectionFailed         no connection, or it broke; `sent` says whether DynamoDB may have seen the request
+    ├── DeadlineExceeded         the time allowed for the operation is over
+    └── OutcomeUnknown           the answer was lost, and the write may or may not have been applied
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class DynamORMError(Exception):
+    """Base of every error this package raises."""
+
+
+class DefinitionError(DynamORMError, TypeError):
+    """A model class, index or key template is wrong; the message names class, field and mend."""
+
+
+class UsageError(DynamORMError):
+    """A call cannot be right as it stands."""
+
+
+class QueryError(UsageError):
+    """No index answers the query, or an expression does not fit the model."""
+
+
+class CursorError(UsageError):
+    """A cursor was tampered with, belongs to another query or tenant, or has expired."""
+
+
+class SessionClosed(UsageError):
+    """A write was attempted on a session whose transaction has ended."""
+
+
+class TransactionTooLarge(UsageError):
+    """A transaction holds more than 100 operations or more than 4 MB."""
+
+
+class InvalidValue(DynamORMError, ValueError):
+    """A value cannot be stored in DynamoDB; `field` names where it was found."""
+
+    def __init__(self, message: str, *, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class InvalidItem(DynamORMError):
+    """A stored item does not fit the model it was read as; `key` is its wire key."""
+
+    def __init__(self, message: str, *, key: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class ItemNotFound(DynamORMError, LookupError):
+    """The item does not exist (or belongs to another tenant: the two look alike)."""
+
+
+class ConditionFailed(DynamORMError):
+    """A condition did not hold, and nothing was written.
+
+    `item` is the current item as its model, or None where there is none; `wire_item` is the same as
+    DynamoDB returned it.
+    """
+
+    def __init__(self, message: str, *, item: Any = None, wire_item: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.item = item
+        self.wire_item = wire_item
+
+
+class ItemExists(ConditionFailed):
+    """`create` found an item with the same key."""
+
+
+class VersionConflict(ConditionFailed):
+    """The item was changed by someone else since this instance was read."""
+
+
+class TransactionCanceled(DynamORMError):
+    """A transaction was canceled as a whole, and nothing was written.
+
+    `reasons` has one entry per operation in the caller's order: the error of that operation, or None
+    where the operation itself was in order.
+    """
+
+    def __init__(self, message: str, *, reasons: Sequence[DynamORMError | None] = ()) -> None:
+        super().__init__(message)
+        self.reasons = tuple(reasons)
+
+
+class TransactionConditionFailed(TransactionCanceled, ConditionFailed):
+    """At least one condition of the transaction did not hold; `item` is of the first that did not."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reasons: Sequence[DynamORMError | None] = (),
+        item: Any = None,
+        wire_item: Mapping[str, Any] | None = None,
+    ) -> None:
+        ConditionFailed.__init__(self, message, item=item, wire_item=wire_item)
+        self.reasons = tuple(reasons)
+
+
+class TransactionConflict(TransactionCanceled):
+    """Another write to one of the items was in progress, until the deadline."""
+
+
+class TenantError(DynamORMError):
+    """A tenant is needed and cannot be had."""
+
+
+class TenantMissing(TenantError):
+    """The request names no tenant."""
+
+
+class TenantForbidden(TenantError):
+    """The caller may not act for this tenant."""
+
+
+class CredentialsError(DynamORMError):
+    """AWS credentials are missing, or could not be refreshed."""
+
+
+class ServiceError(DynamORMError):
+    """What DynamoDB, or the way to it, answered.
+
+    operation: the DynamoDB operation, e.g. ``PutItem``.
+    code: DynamoDB's error code without its namespace, e.g. ``ValidationException``; "" where there is none.
+    answer: the decoded error body, e.g. with ``Item`` or ``CancellationReasons``.
+    maybe_applied: True where an earlier attempt of the same request was sent and its answer lost.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        operation: str = "",
+        code: str = "",
+        status: int = 0,
+        request_id: str = "",
+        answer: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.operation = operation
+        self.code = code
+        self.status = status
+        self.request_id = request_id
+        self.answer: Mapping[str, Any] = answer or {}
+        self.maybe_applied = False
+
+
+class RequestRefused(ServiceError):
+    """DynamoDB refused the request; sending it again unchanged would not help."""
+
+
+class Throttled(ServiceError):
+    """DynamoDB asked for fewer requests. Nothing was applied."""
+
+
+class ServerError(ServiceError):
+    """DynamoDB failed (5xx), or its answer could not be read. The request may have been applied."""
+
+
+class ConnectionFailed(ServiceError):
+    """The connection could not be made or broke; `sent` is True where DynamoDB may have seen the request."""
+
+    def __init__(self, message: str, *, operation: str = "", sent: bool) -> None:
+        super().__init__(message, operation=operation)
+        self.sent = sent
+
+
+class DeadlineExceeded(ServiceError):
+    """The time allowed for the operation is over."""
+
+
+class OutcomeUnknown(ServiceError):
+    """The answer to a write was lost; it may have been applied, and sending it again could apply it twice."""
+
+
+_THROTTLES = frozenset(
+    {
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+    }
+)
+
+
+def service_error(
+    operation: str,
+    *,
+    status: int,
+    answer: Mapping[str, Any],
+    request_id: str = "",
+) -> ServiceError:
+    """Make the error for an answer that is not 200, from DynamoDB's JSON body.
+
+    The code is the part of ``__type`` behind ``#``; emulators also send it bare. Which codes may be retried:
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
+    """
+    code = str(answer.get("__type") or answer.get("code") or "").rpartition("#")[2].partition(":")[0]
+    text = str(answer.get("message") or answer.get("Message") or "no message")
+    kind: type[ServiceError]
+    if code in _THROTTLES:
+        kind = Throttled
+    elif status >= 500 or code in ("InternalServerError", "InternalFailure", "ServiceUnavailable"):
+        kind = ServerError
+    else:
+        kind = RequestRefused
+    message = f"{operation}: {code or status}: {text}"
+    if code == "ResourceNotFoundException":
+        message += " (does the table exist in this region and account, with its indexes?)"
+    return kind(message, operation=operation, code=code, status=status, request_id=request_id, answer=answer)

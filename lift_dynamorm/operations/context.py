@@ -1,0 +1,35 @@
+"""What every operation needs to know of the session it runs in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from lift_dynamorm.cursors import CursorSigner
+    from lift_dynamorm.schema import Schema
+    from lift_dynamorm.transport import Payload, Transport
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A way to DynamoDB, on behalf of a tenant, until a deadline.
+
+    prefix: what stands in front of partition keys, "" without a tenant. deadline: `time.monotonic()` seconds.
+    """
+
+    transport: Transport
+    prefix: str
+    deadline: float | None
+    table_name: Callable[[str], str]
+    now: Callable[[], datetime]
+    cursors: CursorSigner
+
+    def table(self, schema: Schema[Any]) -> str:
+        return self.table_name(schema.table.name)
+
+    async def send(self, operation: str, payload: Payload) -> Payload:
+        return await self.transport.send(operation, payload, deadline=self.deadline)

@@ -1,0 +1,71 @@
+"""Write a whole item: `create` where there is none, `put` whether or not there is one."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from lift_dynamorm.conditions import Condition, every
+from lift_dynamorm.model import schema_of, stored_item
+from lift_dynamorm.operations.write import Write, exists, held_version, not_exists, version_guard
+
+if TYPE_CHECKING:
+    from lift_dynamorm.model import Model
+    from lift_dynamorm.operations.context import Context
+    from lift_dynamorm.schema import Schema
+
+
+def create(context: Context, instance: Model, condition: Condition | None) -> Write:
+    """Plan the write of a new item."""
+    schema = schema_of(type(instance))
+    return _put(context, schema, instance, "create", every((not_exists(schema), condition)), None)
+
+
+def put(context: Context, instance: Model, condition: Condition | None) -> Write:
+    """Plan the write of a whole item over what may be there, unless that changed since it was read."""
+    schema = schema_of(type(instance))
+    version = held_version(schema, instance)
+    guard = None if version is None else version_guard(schema, version)
+    if version == 0 and stored_item(instance) is not None:
+        guard = every((exists(schema), guard))
+    return _put(context, schema, instance, "put", every((guard, condition)), version)
+
+
+def _put(
+    context: Context, schema: Schema[Any], instance: Model, verb: str, guard: Condition | None, expected: int | None
+) -> Write:
+    stamps = _stamps(context, schema, instance)
+    item = schema.encode_fields({**instance.__dict__, **stamps}, instance.model_extra)
+    schema.add_keys(item, context.prefix)
+    return Write(
+        schema,
+        "put",
+        verb,
+        key=schema.key_of_item(item),
+        item=item,
+        guard=guard,
+        expected=expected,
+        instance=instance,
+        stamps=stamps,
+    )
+
+
+def _stamps(context: Context, schema: Schema[Any], instance: Model) -> dict[str, Any]:
+    """Give the values that storing an instance changes: version, timestamps, and what is kept in another form."""
+    roles = schema.roles
+    values = instance.__dict__
+    stamps: dict[str, Any] = {name: None for name in schema.optional_sets if not values[name]}
+    if roles.version is not None:
+        stamps[roles.version] = (held_version(schema, instance) or 0) + 1
+    if roles.created_at is not None or roles.updated_at is not None:
+        now = context.now()
+        if roles.created_at is not None and values[roles.created_at] is None:
+            stamps[roles.created_at] = now
+        if roles.updated_at is not None:
+            stamps[roles.updated_at] = now
+    if roles.time_to_live is not None:
+        expires = values[roles.time_to_live]
+        if isinstance(expires, datetime) and expires.tzinfo is not None:
+            stamps[roles.time_to_live] = datetime.fromtimestamp(math.floor(expires.timestamp()), expires.tzinfo)
+    return stamps

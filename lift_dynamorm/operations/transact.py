@@ -1,0 +1,134 @@
+"""Send several writes as one transaction: all of them, or none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import orjson
+
+from lift_dynamorm.errors import (
+    ConditionFailed,
+    DynamORMError,
+    RequestRefused,
+    ServiceError,
+    Throttled,
+    TransactionCanceled,
+    TransactionConditionFailed,
+    TransactionConflict,
+    TransactionTooLarge,
+    service_error,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lift_dynamorm.operations.context import Context
+    from lift_dynamorm.operations.write import Write
+
+MAX_OPERATIONS = 100
+MAX_BYTES = 4 * 1024 * 1024
+_ACTIONS = {"put": "Put", "update": "Update", "delete": "Delete", "check": "ConditionCheck"}
+_THROTTLES = ("ThrottlingError", "ProvisionedThroughputExceeded")
+
+
+async def commit(context: Context, writes: Sequence[Write]) -> None:
+    """Send the writes as one TransactWriteItems.
+
+    It has a ClientRequestToken, so a repetition after a lost answer applies once
+    (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html).
+    Raises TransactionCanceled, with one reason per write in their order.
+    """
+    if len(writes) > MAX_OPERATIONS:
+        raise too_many(len(writes))
+    items = [{_ACTIONS[write.kind]: write.payload(context.table(write.schema))} for write in writes]
+    if len(orjson.dumps(items)) > MAX_BYTES:
+        _check_size(items)
+    try:
+        await context.send("TransactWriteItems", {"TransactItems": items, "ClientRequestToken": str(uuid4())})
+    except RequestRefused as error:
+        if error.code != "TransactionCanceledException":
+            raise
+        raise canceled(writes, error, context.prefix) from None
+
+
+def too_many(count: int) -> TransactionTooLarge:
+    return TransactionTooLarge(
+        f"the transaction holds {count} operations; DynamoDB allows {MAX_OPERATIONS}. "
+        "Split the work over several transactions, or write outside of one"
+    )
+
+
+def canceled(writes: Sequence[Write], error: RequestRefused, prefix: str) -> TransactionCanceled:
+    """Map DynamoDB's cancellation reasons to the writes they belong to."""
+    given: Sequence[Mapping[str, Any]] = error.answer.get("CancellationReasons") or ()
+    reasons = [_reason(write, reason, prefix) for write, reason in zip(writes, given, strict=False)]
+    causes = [reason for reason in reasons if reason is not None]
+    conditions = [cause for cause in causes if not isinstance(cause, ServiceError)]
+    text = "; ".join(f"operation {n}: {reason}" for n, reason in enumerate(reasons, 1) if reason is not None)
+    message = f"the transaction was canceled, and nothing was written: {text or error}"
+    if conditions:
+        first = next((c for c in conditions if isinstance(c, ConditionFailed)), None)
+        return TransactionConditionFailed(
+            message,
+            reasons=reasons,
+            item=first.item if first else None,
+            wire_item=first.wire_item if first else None,
+        )
+    if causes and all(isinstance(c, ServiceError) and c.code == "TransactionConflict" for c in causes):
+        return TransactionConflict(message, reasons=reasons)
+    return TransactionCanceled(message, reasons=reasons)
+
+
+def _reason(write: Write, reason: Mapping[str, Any], prefix: str) -> DynamORMError | None:
+    code = reason.get("Code", "None")
+    if code == "None":
+        return None
+    if code == "ConditionalCheckFailed":
+        missing = ConditionFailed(f"{write.verb}: the condition on {write.schema.name} does not hold")
+        return write.failure(reason.get("Item"), prefix) or missing
+    answer = {"__type": code, "message": f"{write.verb} of {write.schema.name}: {reason.get('Message') or code}"}
+    error = service_error("TransactWriteItems", status=400, answer=answer)
+    return Throttled(str(error), operation=error.operation, code=code) if code in _THROTTLES else error
+
+
+def _check_size(items: Sequence[Mapping[str, Any]]) -> None:
+    total = sum(wire_size(put["Item"]) for item in items for put in item.values() if "Item" in put)
+    if total > MAX_BYTES:
+        msg = f"the items of the transaction take {total} bytes; DynamoDB allows {MAX_BYTES}. Split the work"
+        raise TransactionTooLarge(msg)
+
+
+def wire_size(item: Mapping[str, Any]) -> int:
+    """Add up what an item takes by DynamoDB's rules: names and values in bytes, numbers at most 21, 3 a container.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
+    """
+    return sum(len(name.encode()) + _value_size(wire) for name, wire in item.items())
+
+
+def _value_size(wire: Mapping[str, Any]) -> int:
+    ((tag, value),) = wire.items()
+    match tag:
+        case "S":
+            return len(value.encode())
+        case "N":
+            return _number_size(value)
+        case "B":
+            return len(value) * 3 // 4
+        case "SS":
+            return sum(len(v.encode()) for v in value)
+        case "NS":
+            return sum(map(_number_size, value))
+        case "BS":
+            return sum(len(v) * 3 // 4 for v in value)
+        case "L":
+            return 3 + sum(1 + _value_size(v) for v in value)
+        case "M":
+            return 3 + sum(1 + len(k.encode()) + _value_size(v) for k, v in value.items())
+    return 1
+
+
+def _number_size(text: str) -> int:
+    digits = sum(character.isdigit() for character in text)
+    return min(21, digits // 2 + 1 + text.startswith("-"))

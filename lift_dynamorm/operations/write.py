@@ -1,0 +1,228 @@
+"""A write to one item, before it is sent: alone, or as part of a transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lift_dynamorm import updates
+from lift_dynamorm.conditions import Condition, Literal, Name, Placeholders, Predicate, evaluate, render, same
+from lift_dynamorm.errors import (
+    ConditionFailed,
+    DynamORMError,
+    InvalidItem,
+    ItemExists,
+    ItemNotFound,
+    OutcomeUnknown,
+    RequestRefused,
+    UsageError,
+    VersionConflict,
+)
+from lift_dynamorm.model import assign, remember
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lift_dynamorm.model import Model
+    from lift_dynamorm.operations.context import Context
+    from lift_dynamorm.schema import Schema
+    from lift_dynamorm.updates import Change
+
+    Item = dict[str, Any]
+
+_OPERATIONS = {"put": "PutItem", "update": "UpdateItem", "delete": "DeleteItem"}
+
+
+@dataclass(slots=True)
+class Write:
+    """One item's write.
+
+    kind: ``put``, ``update``, ``delete`` or ``check``. verb: what the caller said, for messages.
+    guard: what must hold of the item as it is. expected: the version the caller holds, None without a lock.
+    stamps: field values that the instance takes on once the write is done.
+    """
+
+    schema: Schema[Any]
+    kind: str
+    verb: str
+    key: Item
+    item: Item | None = None
+    changes: tuple[Change, ...] = ()
+    guard: Condition | None = None
+    expected: int | None = None
+    instance: Model | None = None
+    stamps: dict[str, Any] = field(default_factory=dict)
+    missing_ok: bool = False
+
+    # -- the request ---------------------------------------------------------------------------------------------------
+
+    def payload(self, table: str) -> dict[str, Any]:
+        """Write the part of the request that a single write and a transaction have in common."""
+        to = Placeholders()
+        payload: dict[str, Any] = {"TableName": table}
+        if self.kind == "put":
+            payload["Item"] = self.item
+        else:
+            payload["Key"] = self.key
+        if self.kind == "update" and self.changes:
+            payload["UpdateExpression"] = updates.render_update(self.changes, to)
+        if self.guard is not None:
+            payload["ConditionExpression"] = render(self.guard, to)
+            payload["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+        to.add_to(payload)
+        return payload
+
+    async def send(self, context: Context) -> Item | None:
+        """Send it alone. Returns the item as it is now, None where it was deleted."""
+        payload = self.payload(context.table(self.schema))
+        if self.kind == "update":
+            payload["ReturnValues"] = "ALL_NEW"
+        try:
+            answer = await context.send(_OPERATIONS[self.kind], payload)
+        except RequestRefused as error:
+            if error.code != "ConditionalCheckFailedException":
+                raise
+            current = error.answer.get("Item")
+            if error.maybe_applied and self._shows_in(current):
+                return current
+            if error.maybe_applied and not self._is_foreign(current):
+                raise self._unknown(error) from error
+            failure = self.failure(current, context.prefix)
+            if failure is None:
+                return None
+            raise failure from None
+        return answer.get("Attributes") if self.kind == "update" else self.item
+
+    def _shows_in(self, current: Item | None) -> bool:
+        """Tell whether the item is as this write leaves it, so that a lost answer meant success."""
+        if self.kind == "delete" or current is None:
+            return self.kind == "delete" and not current
+        if self.kind == "put":
+            return same({"M": self.item}, {"M": current})
+        if not self._is_plain():
+            return False
+        return same({"M": updates.apply(self.changes, current)}, {"M": current})
+
+    def _is_foreign(self, current: Item | None) -> bool:
+        """Tell by the version that someone else's write, and not this one, made the item what it is."""
+        name = self.schema.roles.version
+        if name is None or current is None:
+            return False
+        stored = int(current.get(self.schema.fields[name].attribute, {}).get("N", "0"))
+        held = self.expected or 0
+        return stored > held if self.kind == "delete" else stored <= held + 1
+
+    def _is_plain(self) -> bool:
+        """Tell whether the write leaves the same item however often it is applied."""
+        return all(
+            change.action in ("REMOVE", "DELETE")
+            or (isinstance(change.value, Literal) and not (change.action == "ADD" and "N" in change.value.wire))
+            for change in self.changes
+        )
+
+    def _unknown(self, error: RequestRefused) -> OutcomeUnknown:
+        unknown = OutcomeUnknown(
+            f"the answer to an {self.verb} of {self.schema.name} was lost; read the item to see whether it was applied",
+            operation=error.operation,
+        )
+        unknown.maybe_applied = True
+        return unknown
+
+    # -- the outcome ---------------------------------------------------------------------------------------------------
+
+    def project(self, before: Item | None) -> Item | None:
+        """Make the item that this write leaves, from the item as it is."""
+        if self.kind == "put":
+            return self.item
+        if self.kind == "delete":
+            return None
+        if self.kind == "check":
+            return before
+        return updates.apply(self.changes, before or self.key)
+
+    def check(self, current: Item | None, prefix: str) -> None:
+        """Hold the guard against the item as it is; raises as DynamoDB would make us raise."""
+        if self.guard is None or evaluate(self.guard, current or {}):
+            return
+        failure = self.failure(current, prefix)
+        if failure is not None:
+            raise failure
+
+    def failure(self, current: Item | None, prefix: str) -> DynamORMError | None:
+        """Make the error for a guard that did not hold; None where that is what the caller allowed."""
+        what = f"{self.schema.name} {describe_key(self.key, prefix)}"
+        if current is None:
+            if self.missing_ok and self.kind == "delete":
+                return None
+            if self.verb == "create" or (self.expected is None and self.kind == "put"):
+                return ConditionFailed(f"{self.verb}: the condition does not hold; there is no {what}")
+            return ItemNotFound(f"{self.verb}: there is no {what}")
+        item = _decoded(self.schema, current, prefix)
+        if self.verb == "create":
+            return ItemExists(f"create: {what} exists already", item=item, wire_item=current)
+        version = self.schema.roles.version
+        if self.expected is not None and version is not None:
+            stored = current.get(self.schema.fields[version].attribute, {"N": "0"})
+            if not same(stored, {"N": str(self.expected)}):
+                msg = (
+                    f"{self.verb}: {what} was changed by someone else: version {self.expected} was read, "
+                    f"{stored.get('N', '?')} is stored. Read it again and repeat the change"
+                )
+                return VersionConflict(msg, item=item, wire_item=current)
+        return ConditionFailed(f"{self.verb}: the condition on {what} does not hold", item=item, wire_item=current)
+
+    def settle(self, item: Item | None, prefix: str) -> None:
+        """Let the instance show what is stored."""
+        if self.instance is None:
+            return
+        if self.kind == "update" and item is not None:
+            fresh = self.schema.decode(item, prefix)
+            assign(self.instance, fresh.__dict__)
+            if self.instance.model_extra is not None:
+                self.instance.model_extra.clear()
+                self.instance.model_extra.update(fresh.model_extra or {})
+        else:
+            assign(self.instance, self.stamps)
+        remember(self.instance, item)
+
+
+def exists(schema: Schema[Any]) -> Condition:
+    return Predicate("attribute_exists", Name((schema.partition.attribute,)))
+
+
+def not_exists(schema: Schema[Any]) -> Condition:
+    return Predicate("attribute_not_exists", Name((schema.partition.attribute,)))
+
+
+def version_guard(schema: Schema[Any], version: int) -> Condition:
+    """Require the version that the caller holds; 0 stands for an item that has none."""
+    assert schema.roles.version is not None
+    name = Name((schema.fields[schema.roles.version].attribute,))
+    if version == 0:
+        return Predicate("attribute_not_exists", name)
+    return Predicate("=", name, (Literal({"N": str(version)}),))
+
+
+def held_version(schema: Schema[Any], instance: Model) -> int | None:
+    """Tell the version an instance holds; None for a model without one."""
+    name = schema.roles.version
+    if name is None:
+        return None
+    version = instance.__dict__[name]
+    if type(version) is not int or version < 0:
+        raise UsageError(
+            f"{schema.name}.{name} is {version!r}; a version is a whole number from 0, kept by the session"
+        )
+    return version
+
+
+def describe_key(key: Mapping[str, Any], prefix: str) -> str:
+    """Write a key for a message, without the tenant."""
+    return "/".join(str(next(iter(wire.values()))).removeprefix(prefix) for wire in key.values())
+
+
+def _decoded(schema: Schema[Any], item: Item, prefix: str) -> Any:
+    try:
+        return schema.decode(item, prefix)
+    except InvalidItem:
+        return None

@@ -1,0 +1,277 @@
+"""Choose the index that answers a query, and split its conditions into key, filter and local ones.
+
+The choice does not depend on the order of conditions: the table's own key first, then a local index where it
+narrows more, then global indexes by how many conditions their keys take up, then the order of declaration.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lift_dynamorm.conditions import Condition, Every, Literal, Name, Predicate, every, sort_value
+from lift_dynamorm.errors import QueryError
+from lift_dynamorm.keys import LAST, SEPARATOR, Part
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lift_dynamorm.indexes import Index, KeyAttribute
+    from lift_dynamorm.schema import Schema
+
+    Wire = dict[str, Any]
+
+_LOWER = (">", ">=")
+_UPPER = ("<", "<=")
+_RANGES = (*_LOWER, *_UPPER, "between", "begins_with")
+_PREFERENCE = {"table": 2, "local": 2, "global": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a query is answered.
+
+    key: the key condition. filter: what DynamoDB evaluates on each item it reads. local: what is evaluated
+    here, because DynamoDB allows no filter on a key. forward: in ascending order of the sort key. empty: no
+    item can match, so nothing is sent. rejected: why the other indexes were not taken.
+    """
+
+    index: Index
+    key: Condition
+    filter: Condition | None
+    local: Condition | None
+    forward: bool
+    empty: bool
+    rejected: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(slots=True)
+class _Candidate:
+    index: Index
+    key: list[Condition] = field(default_factory=list)
+    used: list[Predicate] = field(default_factory=list)
+    next: str | None = None
+    empty: bool = False
+
+
+def plan(
+    schema: Schema[Any],
+    conditions: Sequence[Condition],
+    prefix: str,
+    *,
+    order: tuple[str, bool] | None = None,
+    index: str | None = None,
+    consistent: bool = False,
+) -> Plan:
+    """Plan a query; raises QueryError where no index answers it.
+
+    order: the attribute to sort by, and whether ascending. index: the only index to consider.
+    """
+    schema.check_tenant(prefix)
+    query = _Query(schema, conditions, prefix)
+    candidates: list[_Candidate] = []
+    rejected: list[tuple[str, str]] = []
+    for possible in (schema.key, *schema.indexes):
+        reason = _unwanted(possible, index, consistent)
+        candidate = None if reason else query.try_index(possible)
+        if candidate is None:
+            missing = sorted(
+                f"`{schema.name_of(a)}`" for k in possible.partition for a in k.fields if a not in query.equal
+            )
+            reason = reason or f"needs a condition {' and '.join(missing)} = ..."
+        elif order is not None and order[0] not in query.equal and candidate.next != order[0]:
+            reason = f"is not sorted by `{schema.name_of(order[0])}`"
+        if reason:
+            rejected.append((str(possible), reason))
+        elif candidate is not None:
+            candidates.append(candidate)
+    if not candidates:
+        raise _no_index(schema, index, order, rejected)
+    best = max(
+        candidates,
+        key=lambda c: (_PREFERENCE[c.index.kind], c.index.projected is None, len(c.used), c.index.name is None),
+    )
+    rejected += [(str(c.index), f"{best.index} is preferred") for c in candidates if c is not best]
+    rest = [c for c in query.conjuncts if not any(c is u for u in best.used)]
+    keys = frozenset(best.index.attributes)
+    return Plan(
+        best.index,
+        every(best.key) or Every(()),
+        every(c for c in rest if attributes(c).isdisjoint(keys)),
+        every(c for c in rest if not attributes(c).isdisjoint(keys)),
+        order is None or order[1],
+        best.empty,
+        tuple(rejected),
+    )
+
+
+def attributes(condition: Condition) -> frozenset[str]:
+    """Name the attributes that a condition looks at."""
+    match condition:
+        case Predicate(_, left, right):
+            names = [o.name if not isinstance(o, Name) else o for o in (left, *right) if not isinstance(o, Literal)]
+            return frozenset(str(name.parts[0]) for name in names)
+        case Every(tests):
+            return frozenset().union(*map(attributes, tests))
+    tests = getattr(condition, "tests", None) or (condition.test,)  # type: ignore[union-attr]  # Some or Negation
+    return frozenset().union(*map(attributes, tests))
+
+
+def _unwanted(index: Index, wanted: str | None, consistent: bool) -> str:
+    if wanted is not None and wanted != str(index):
+        return f".index({wanted!r}) was asked for"
+    if consistent and index.kind == "global":
+        return "a global index cannot be read consistently"
+    return ""
+
+
+def _no_index(
+    schema: Schema[Any], index: str | None, order: tuple[str, bool] | None, rejected: Sequence[tuple[str, str]]
+) -> QueryError:
+    if index is not None and index not in {name for name, _ in rejected if name == index}:
+        names = ", ".join(str(i) for i in (schema.key, *schema.indexes))
+        return QueryError(f"{schema.name} has no index {index!r}; it has {names}")
+    reasons = "; ".join(f"{name} {reason}" for name, reason in rejected)
+    by = f" sorted by `{schema.name_of(order[0])}`" if order else ""
+    return QueryError(
+        f"Query on {schema.name}{by} needs an equality condition on a whole partition key: {reasons}. "
+        "To read the whole table say .scan()"
+    )
+
+
+class _Query:
+    """The conditions of a query, by the attribute they are about."""
+
+    def __init__(self, schema: Schema[Any], conditions: Sequence[Condition], prefix: str) -> None:
+        self.schema = schema
+        self.prefix = prefix
+        joined = every(conditions)
+        self.conjuncts = joined.tests if isinstance(joined, Every) else () if joined is None else (joined,)
+        self.equal: dict[str, Wire] = {}
+        self.equalities: dict[str, Predicate] = {}
+        self.ranges: dict[str, list[Predicate]] = {}
+        for test in self.conjuncts:
+            if not isinstance(test, Predicate) or not isinstance(test.left, Name) or len(test.left.parts) > 1:
+                continue
+            if not all(isinstance(operand, Literal) for operand in test.right):
+                continue
+            attribute = str(test.left.parts[0])
+            if test.op == "=" and attribute not in self.equal:
+                self.equalities[attribute] = test
+                self.equal[attribute] = _wire(test)
+            elif test.op in _RANGES:
+                self.ranges.setdefault(attribute, []).append(test)
+        self.bare = schema.without_prefix(dict(self.equal), prefix) if prefix else self.equal
+
+    def try_index(self, index: Index) -> _Candidate | None:
+        """See whether the conditions name one partition of an index, and how far they go into its sort key."""
+        candidate = _Candidate(index)
+        for key in index.partition:
+            wire = self._partition(key)
+            if wire is None:
+                return None
+            candidate.key.append(Predicate("=", Name((key.attribute,)), (Literal(wire),)))
+            candidate.used += [self.equalities[a] for a in key.fields]
+        for key in index.sort:
+            going_on = self._template(candidate, key) if key.template is not None else self._plain(candidate, key)
+            if not going_on:
+                break
+        return candidate
+
+    def _partition(self, key: KeyAttribute) -> Wire | None:
+        if any(attribute not in self.equal for attribute in key.fields):
+            return None
+        return key.render(self.bare, self.prefix, "partition")
+
+    def _plain(self, candidate: _Candidate, key: KeyAttribute) -> bool:
+        name = Name((key.attribute,))
+        equal = self.equalities.get(key.attribute)
+        if equal is not None:
+            candidate.key.append(equal)
+            candidate.used.append(equal)
+            return True
+        candidate.next = key.attribute
+        tests = self.ranges.get(key.attribute, [])
+        if len(tests) == 1:
+            candidate.key.append(tests[0])
+            candidate.used.append(tests[0])
+            candidate.empty |= _is_empty(tests[0])
+            return False
+        prefixes = [test for test in tests if test.op == "begins_with"]
+        if prefixes:
+            candidate.key.append(prefixes[0])
+            candidate.used.append(prefixes[0])
+            return False
+        lows = [_wire(t) for t in tests if t.op in (*_LOWER, "between")]
+        highs = [_wire(t, -1) for t in tests if t.op in (*_UPPER, "between")]
+        low = max(lows, key=sort_value, default=None)
+        high = min(highs, key=sort_value, default=None)
+        if low is not None and high is not None:
+            between = Predicate("between", name, (Literal(low), Literal(high)))
+            candidate.key.append(between)
+            candidate.empty |= _is_empty(between)
+            candidate.used += [t for t in tests if t.op in (">=", "<=", "between")]
+        elif tests:
+            strongest = max(tests, key=_strength) if low is not None else min(tests, key=_strength)
+            candidate.key.append(strongest)
+            candidate.used += tests
+        return False
+
+    def _template(self, candidate: _Candidate, key: KeyAttribute) -> bool:
+        assert key.template is not None
+        name = Name((key.attribute,))
+        text, part = key.template.lead(self.bare)
+        used = key.fields if part is None else key.fields[: key.fields.index(part.field)]
+        candidate.used += [self.equalities[a] for a in used]
+        if part is None:
+            candidate.key.append(Predicate("=", name, (Literal({"S": text}),)))
+            return True
+        candidate.next = part.field
+        tests = self.ranges.get(part.field, [])
+        final = part.field == key.fields[-1] and not key.template.literals[-1]
+        prefixes = [test for test in tests if test.op == "begins_with"]
+        if prefixes:
+            start = text + part.text(_wire(prefixes[0]), ordered=True)
+            candidate.key.append(Predicate("begins_with", name, (Literal({"S": start}),)))
+            candidate.used.append(prefixes[0])
+        elif tests:
+            low, high = _bounds(tests, part, final=final)
+            between = Predicate("between", name, (Literal({"S": text + low}), Literal({"S": text + high})))
+            candidate.key.append(between)
+            candidate.empty |= _is_empty(between)
+            if final:
+                candidate.used += [t for t in tests if t.op in (">=", "<=", "between")]
+        elif text:
+            candidate.key.append(Predicate("begins_with", name, (Literal({"S": text}),)))
+        return False
+
+
+def _bounds(tests: Sequence[Predicate], part: Part, *, final: bool) -> tuple[str, str]:
+    """Give the narrowest range of key text that holds every value the tests allow.
+
+    Where more text follows the part, a value that is a prefix of another one sorts by that text, so the upper
+    bound is cut at the first character in front of ``#``.
+    """
+    lows = [part.text(_wire(t), ordered=True) for t in tests if t.op in (*_LOWER, "between")]
+    highs = [part.text(_wire(t, -1), ordered=True) for t in tests if t.op in (*_UPPER, "between")]
+    high = min(highs, default=None)
+    if high is None:
+        return max(lows, default=""), LAST
+    if not final:
+        cut = next((i for i, character in enumerate(high) if character < SEPARATOR), len(high))
+        high = high[:cut] + LAST
+    return max(lows, default=""), high
+
+
+def _wire(test: Predicate, at: int = 0) -> Wire:
+    operand = test.right[at]
+    assert isinstance(operand, Literal)
+    return operand.wire
+
+
+def _strength(test: Predicate) -> tuple[Any, bool]:
+    return sort_value(_wire(test)), test.op in (">", "<=")
+
+
+def _is_empty(test: Predicate) -> bool:
+    return test.op == "between" and bool(sort_value(_wire(test)) > sort_value(_wire(test, 1)))

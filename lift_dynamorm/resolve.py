@@ -1,0 +1,352 @@
+"""Where an expression meets a model: names are checked, values encoded, key attributes kept in step."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from lift_dynamorm import updates
+from lift_dynamorm.codec import ANY, Codec, nested_fields
+from lift_dynamorm.conditions import Condition, Every, Literal, Name, Negation, Operand, Predicate, SizeOf, Some
+from lift_dynamorm.errors import InvalidValue, QueryError, UsageError
+from lift_dynamorm.expressions import (
+    AllOf,
+    AnyOf,
+    Appended,
+    Arithmetic,
+    Assignment,
+    Comparison,
+    Default,
+    Expression,
+    NotThis,
+    Path,
+    Size,
+)
+from lift_dynamorm.scalars import NULL_WIRE, encode_any, encode_int, encode_text
+from lift_dynamorm.updates import Change
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from lift_dynamorm.schema import FieldSchema, Schema
+
+    Wire = dict[str, Any]
+
+_FUNCTIONS = {"exists": "attribute_exists", "not_exists": "attribute_not_exists", "type": "attribute_type"}
+
+
+def resolve_path(schema: Schema[Any], path: Path) -> tuple[Name, Codec]:
+    """Check a path against the model, and find the codec of what lies at its end."""
+    first, *rest = path.parts
+    field = _field(schema, str(first))
+    if field is None:
+        return Name(path.parts), ANY
+    parts: list[str | int] = [field.attribute]
+    codec = field.codec
+    for part in rest:
+        codec, part = _inside(schema, codec, part, path)
+        parts.append(part)
+    return Name(tuple(parts)), codec
+
+
+def _field(schema: Schema[Any], name: str) -> FieldSchema | None:
+    field = schema.fields.get(name) or schema.by_attribute.get(name)
+    if field is None and not (schema.keeps_extra and schema.model.model_config.get("extra") == "allow"):
+        close = get_close_matches(name, schema.fields, 1)
+        mend = f"did you mean `{close[0]}`?" if close else f"its fields are {', '.join(schema.fields)}"
+        raise QueryError(f"{schema.name} has no field `{name}`; {mend}")
+    return field
+
+
+def _inside(schema: Schema[Any], codec: Codec, part: str | int, path: Path) -> tuple[Codec, str | int]:
+    if codec.model is not None and isinstance(part, str):
+        fields = nested_fields(codec.model)
+        for field in fields:
+            if part in (field.name, field.attribute):
+                return field.codec, field.attribute
+        if codec.model.model_config.get("extra") != "allow":
+            names = ", ".join(field.name for field in fields)
+            raise QueryError(
+                f"{schema.name}: {path}: {codec.model.__name__} has no field `{part}`; its fields are {names}"
+            )
+        return ANY, part
+    if codec.element is not None and (isinstance(part, int) == (codec.tags == {"L"})):
+        return codec.element, part
+    if codec.element is None and codec.model is None and not codec.tags <= {"S", "N", "B", "BOOL"}:
+        return ANY, part
+    raise QueryError(f"{schema.name}: {path}: nothing lies inside at {part!r}; check the path against the model")
+
+
+# -- conditions --------------------------------------------------------------------------------------------------------
+
+
+def resolve(schema: Schema[Any], expression: Expression, prefix: str) -> Condition:
+    """Give the wire form of a condition; raises QueryError or InvalidValue."""
+    match expression:
+        case AllOf(conditions):
+            return Every(tuple(resolve(schema, c, prefix) for c in conditions))
+        case AnyOf(conditions):
+            return Some(tuple(resolve(schema, c, prefix) for c in conditions))
+        case NotThis(condition):
+            return Negation(resolve(schema, condition, prefix))
+        case Comparison(op, left, operands):
+            return _resolve_comparison(schema, op, left, operands, prefix)
+    msg = f"{expression!r} is no condition; write one as F.field == value"
+    raise QueryError(msg)
+
+
+def _resolve_comparison(
+    schema: Schema[Any], op: str, left: Path | Size, operands: tuple[Any, ...], prefix: str
+) -> Condition:
+    path = left.path if isinstance(left, Size) else left
+    name, codec = resolve_path(schema, path)
+    attribute = name.parts[0]
+    field = schema.by_attribute.get(str(attribute)) if len(name.parts) == 1 else None
+    tenant = prefix if field is not None and attribute in schema.prefixed else ""
+
+    def operand(value: Any) -> Operand:
+        if isinstance(value, Path):
+            return resolve_path(schema, value)[0]
+        if isinstance(value, Size):
+            return SizeOf(resolve_path(schema, value.path)[0])
+        if isinstance(left, Size):
+            return Literal(encode_int(value))
+        if op == "type":
+            return Literal(encode_text(value))
+        if op == "begins_with" and isinstance(value, str) and codec.tags <= {"S", "?"}:
+            return Literal({"S": tenant + encode_text(value)["S"]})
+        wire = schema.encode_operand(_element(codec) if op == "contains" else codec, value, str(path))
+        return Literal({"S": tenant + wire["S"]} if tenant else wire)
+
+    if tenant and (isinstance(left, Size) or op == "contains" or any(isinstance(v, Path | Size) for v in operands)):
+        msg = f"{schema.name}: {path} is a partition key and carries the tenant; compare it with values only"
+        raise QueryError(msg)
+    target: Operand = SizeOf(name) if isinstance(left, Size) else name
+    if op in _FUNCTIONS:
+        return Predicate(_FUNCTIONS[op], target, tuple(map(operand, operands)))
+    if op == "in":
+        return _resolve_in(target, name, [None if v is None else operand(v) for v in operands])
+    if op in ("=", "<>") and operands[0] is None:
+        absent = _is_none(name)
+        return absent if op == "=" else Negation(absent)
+    return Predicate(op, target, tuple(map(operand, operands)))
+
+
+def _is_none(name: Name) -> Condition:
+    return Some((Predicate("attribute_not_exists", name), Predicate("attribute_type", name, (Literal({"S": "NULL"}),))))
+
+
+def _resolve_in(target: Operand, name: Name, operands: list[Operand | None]) -> Condition:
+    present = tuple(o for o in operands if o is not None)
+    tests: list[Condition] = [Predicate("in", target, present)] if present else []
+    if len(present) < len(operands):
+        tests.append(_is_none(name))
+    if not tests:
+        return Every((Predicate("attribute_exists", name), Predicate("attribute_not_exists", name)))
+    return tests[0] if len(tests) == 1 else Some(tuple(tests))
+
+
+def _element(codec: Codec) -> Codec:
+    return codec.element or (codec if codec.tags <= {"S", "B"} else ANY)
+
+
+# -- updates -----------------------------------------------------------------------------------------------------------
+
+
+def resolve_changes(
+    schema: Schema[Any], assignments: Iterable[Assignment], values: Mapping[str, Any], prefix: str
+) -> list[Change]:
+    """Give the wire form of an update, without the key attributes of indexes.
+
+    `values` are the keyword arguments: plain values, None, or expressions of the same field.
+    """
+    changes = [_resolve_assignment(schema, assignment, prefix) for assignment in assignments]
+    for name, value in values.items():
+        path = Path((name,))
+        if isinstance(value, Assignment):
+            if value.path.parts[0] != name:
+                raise UsageError(
+                    f"{schema.name}: {name}=F.{value.path}... changes another field; write {value.path.parts[0]}=..."
+                )
+            changes.append(_resolve_assignment(schema, value, prefix))
+        else:
+            changes.append(_resolve_assignment(schema, Assignment("SET", path, value), prefix))
+    _check_overlap(schema, changes)
+    return changes
+
+
+def _resolve_assignment(schema: Schema[Any], assignment: Assignment, prefix: str) -> Change:
+    name, codec = resolve_path(schema, assignment.path)
+    attribute = str(name.parts[0])
+    if attribute in schema.key.fields:
+        msg = f"{schema.name}: `{assignment.path}` is part of the item's key; delete the item and create another"
+        raise UsageError(msg)
+    field = schema.by_attribute.get(attribute) if len(name.parts) == 1 else None
+    value = assignment.value
+    if assignment.action == "SET":
+        source = _source(schema, value, codec, field, assignment.path)
+        if source is None:
+            return Change("REMOVE", name)
+        if prefix and attribute in schema.prefixed:
+            if not isinstance(source, Literal):
+                raise UsageError(
+                    f"{schema.name}: `{attribute}` is a partition key of an index; set it to a plain value"
+                )
+            source = Literal({"S": prefix + source.wire["S"]})
+        return Change("SET", name, source)
+    if assignment.action == "REMOVE":
+        if field is not None and field.null:
+            return Change("SET", name, Literal(NULL_WIRE))
+        return Change("REMOVE", name)
+    return Change(assignment.action, name, Literal(_amount(schema, assignment, codec)))
+
+
+def _amount(schema: Schema[Any], assignment: Assignment, codec: Codec) -> Wire:
+    """Encode what is added to a number or set, or deleted from a set."""
+    value = assignment.value
+    if assignment.action == "ADD" and isinstance(value, int | float) and codec.tags <= {"N", "?"}:
+        return encode_any(value)
+    if not isinstance(value, set | frozenset | list | tuple) or not value:
+        what = "a number or elements of a set" if assignment.action == "ADD" else "elements of a set"
+        raise InvalidValue(
+            f"{schema.name}.{assignment.path}: {assignment.action.lower()} takes {what}", field=str(assignment.path)
+        )
+    if not codec.is_set:
+        msg = f"{schema.name}.{assignment.path} is no set; use .append() for a list, or set a value"
+        raise UsageError(msg)
+    try:
+        return codec.encode(set(value))
+    except InvalidValue as error:
+        raise schema.invalid(str(assignment.path), error) from None
+
+
+def _source(
+    schema: Schema[Any], value: Any, codec: Codec, field: FieldSchema | None, path: Path
+) -> updates.Source | None:
+    match value:
+        case Path():
+            return resolve_path(schema, value)[0]
+        case Arithmetic(op, left, right):
+            return updates.Sum(op, _term(schema, left, codec, path), _term(schema, right, codec, path))
+        case Default(of, default):
+            return updates.IfNotExists(resolve_path(schema, of)[0], _term(schema, default, codec, path))
+        case Appended(of, values, front):
+            name = resolve_path(schema, of)[0]
+            own = updates.IfNotExists(name, Literal({"L": []}))
+            element = codec.element or ANY
+            more = Literal({"L": [schema.encode_operand(element, v, str(path)) for v in values]})
+            return updates.Append(more, own) if front else updates.Append(own, more)
+        case None if field is None or not field.null:
+            return None
+    if field is not None:
+        value = convert(schema, field, value)
+    if codec.is_set and not value and isinstance(value, set | frozenset):
+        return None
+    try:
+        return Literal(codec.encode(value))
+    except InvalidValue as error:
+        raise schema.invalid(str(path), error) from None
+
+
+def _term(schema: Schema[Any], value: Any, codec: Codec, path: Path) -> updates.Source:
+    if isinstance(value, int | float) and not isinstance(value, bool) and codec.tags == {"N"}:
+        return Literal(encode_any(value))
+    source = _source(schema, value, codec, None, path)
+    if source is None:
+        raise UsageError(f"{schema.name}.{path}: None cannot be part of a calculation")
+    return source
+
+
+_adapters: dict[tuple[type, str], TypeAdapter[Any]] = {}
+
+
+def convert(schema: Schema[Any], field: FieldSchema, value: Any) -> Any:
+    """Validate one value as pydantic would in its field."""
+    adapter = _adapters.get((schema.model, field.name))
+    if adapter is None:
+        info = schema.model.model_fields[field.name]
+        annotation: Any = info.annotation
+        for mark in info.metadata:
+            annotation = Annotated[annotation, mark]
+        adapter = TypeAdapter(annotation)
+        _adapters[schema.model, field.name] = adapter
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        faults = "; ".join(fault["msg"] for fault in error.errors(include_url=False, include_context=False))
+        raise InvalidValue(f"{schema.name}.{field.name}: {faults}", field=field.name) from None
+
+
+def _check_overlap(schema: Schema[Any], changes: list[Change]) -> None:
+    seen: list[tuple[str | int, ...]] = []
+    for change in changes:
+        parts = change.target.parts
+        for other in seen:
+            shorter = min(len(parts), len(other))
+            if parts[:shorter] == other[:shorter]:
+                raise UsageError(f"{schema.name}: the update changes `{Path(parts)}` twice; give one change for it")
+        seen.append(parts)
+
+
+def key_changes(
+    schema: Schema[Any], changes: Iterable[Change], base: Mapping[str, Wire] | None, prefix: str
+) -> list[Change]:
+    """Keep the template keys of the indexes in step with an update.
+
+    base: the fields of the item as they are, None where they are not known. Raises UsageError naming the
+    fields that are missing.
+    """
+    by_attribute: dict[str, Change] = {}
+    for change in changes:
+        by_attribute.setdefault(str(change.target.parts[0]), change)
+    extra: list[Change] = []
+    done: set[str] = set()
+    for index in schema.indexes:
+        for side, keys in (("partition", index.partition), ("sort", index.sort)):
+            for key in keys:
+                if key.template is None or key.attribute in done or by_attribute.keys().isdisjoint(key.fields):
+                    continue
+                done.add(key.attribute)
+                values = _key_values(schema, key.fields, by_attribute, base, str(index))
+                values = schema.without_prefix(values, prefix) if prefix else values
+                wire = key.render(values, prefix, side)
+                name = Name((key.attribute,))
+                extra.append(Change("REMOVE", name) if wire is None else Change("SET", name, Literal(wire)))
+    return extra
+
+
+def _key_values(
+    schema: Schema[Any],
+    fields: tuple[str, ...],
+    changes: Mapping[str, Change],
+    base: Mapping[str, Wire] | None,
+    index: str,
+) -> dict[str, Wire]:
+    values: dict[str, Wire] = {}
+    missing = []
+    for attribute in fields:
+        change = changes.get(attribute)
+        if change is not None:
+            if change.action == "REMOVE":
+                continue
+            if change.action != "SET" or not isinstance(change.value, Literal):
+                msg = (
+                    f"{schema.name}: `{schema.name_of(attribute)}` is part of the key of index {index}, "
+                    "which must be known before the write; set it to a plain value"
+                )
+                raise UsageError(msg)
+            values[attribute] = change.value.wire
+        elif base is None:
+            missing.append(schema.name_of(attribute))
+        elif attribute in base:
+            values[attribute] = base[attribute]
+    if missing:
+        given = ", ".join(schema.name_of(a) for a in fields if a in changes)
+        msg = (
+            f"{schema.name}: changing {given} moves the item in index {index}, whose key also needs "
+            f"{', '.join(missing)}; give these too, or update an instance that was read"
+        )
+        raise UsageError(msg)
+    return values

@@ -1,0 +1,275 @@
+"""The compiled form of a model: what its items look like in DynamoDB, and how to get there and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from lift_dynamorm.codec import ABSENT, Codec, decode_lenient
+from lift_dynamorm.errors import InvalidItem, InvalidValue, UsageError
+from lift_dynamorm.scalars import NULL_WIRE, decode_any, encode_any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from lift_dynamorm.indexes import Index, Table
+
+    Wire = dict[str, Any]
+    Item = dict[str, Wire]
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSchema:
+    """A field: its attribute in the item, its input key for pydantic, and its codec.
+
+    null: None is stored as NULL. absent: what a missing attribute stands for, `ABSENT` where pydantic knows.
+    """
+
+    name: str
+    attribute: str
+    key: str
+    codec: Codec
+    null: bool
+    absent: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """The names of the fields that the session keeps up to date, None where the model has none."""
+
+    version: str | None = None
+    created_at: str | None = None
+    updated_at: str | None = None
+    time_to_live: str | None = None
+
+
+class Schema(Generic[M]):
+    """Everything a session needs to know of a model.
+
+    `prefix` in its methods is what stands in front of partition keys: ``""``, or a tenant's ``@acme#``.
+    """
+
+    def __init__(
+        self,
+        model: type[M],
+        *,
+        table: Table,
+        fields: Mapping[str, FieldSchema],
+        key: Index,
+        indexes: tuple[Index, ...],
+        roles: Roles,
+    ) -> None:
+        self.model = model
+        self.name = model.__name__
+        self.table = table
+        self.fields = fields
+        self.key = key
+        self.indexes = indexes
+        self.roles = roles
+        self.by_attribute = {field.attribute: field for field in fields.values()}
+        self.partition = key.partition[0]
+        self.sort = key.sort[0] if key.sort else None
+        keys = [k for index in (key, *indexes) for k in (*index.partition, *index.sort)]
+        self.hidden = frozenset(k.attribute for k in keys if k.template is not None)
+        self.prefixed = frozenset(k.attribute for k in keys if k.prefixed and k.template is None)
+        self.keeps_extra = model.model_config.get("extra") in ("allow", "forbid")
+        self._untenable = next((k for k in keys if k.prefixed and k.tag != "S"), None)
+        self._key_patterns = tuple(
+            (k.attribute, k.template.pattern()) for k in (*key.partition, *key.sort) if k.template is not None
+        )
+        self._encoders = tuple(
+            (f.name, f.attribute, f.codec.encode, f.null, f.codec.nullable, f.codec.is_set) for f in fields.values()
+        )
+        self._decoders: dict[str, tuple[str, Callable[[Wire], Any]]] = {
+            f.attribute: (f.key, f.codec.decode) for f in fields.values()
+        }
+        self.optional_sets = tuple(f.name for f in fields.values() if f.codec.is_set and f.codec.nullable)
+        self._absent = tuple((f.key, f.absent) for f in fields.values() if f.absent is not ABSENT)
+
+    # -- to DynamoDB ---------------------------------------------------------------------------------------------------
+
+    def encode_fields(self, values: Mapping[str, Any], extra: Mapping[str, Any] | None = None) -> Item:
+        """Encode field values by name, without keys that templates make and without the tenant."""
+        item: Item = {}
+        name = ""
+        try:
+            for name, attribute, encode, null, nullable, is_set in self._encoders:
+                value = values[name]
+                if value is None and nullable:
+                    if null:
+                        item[attribute] = NULL_WIRE
+                elif value or not is_set:
+                    item[attribute] = encode(value)
+            if extra:
+                for name, value in extra.items():
+                    if name in self.hidden:
+                        raise InvalidValue("the name is taken by a key of the table or of an index")
+                    item[name] = encode_any(value)
+        except InvalidValue as error:
+            raise self.invalid(name, error) from None
+        except KeyError:
+            raise InvalidValue(f"{self.name}.{name} has no value", field=name) from None
+        return item
+
+    def encode(self, instance: M, prefix: str) -> Item:
+        """Make the whole item of an instance."""
+        item = self.encode_fields(instance.__dict__, instance.model_extra)
+        self.add_keys(item, prefix)
+        return item
+
+    def add_keys(self, item: Item, prefix: str) -> None:
+        """Add what templates make, and put the tenant in front of partition keys."""
+        made = dict(self._table_key(item, prefix))
+        for index in self.indexes:
+            keys = index.keys(item, prefix)
+            if keys is not None:
+                made.update(keys)
+        item.update(made)
+        if prefix:
+            for attribute in self.prefixed.intersection(item).difference(made):
+                item[attribute] = {"S": prefix + item[attribute]["S"]}
+
+    def _table_key(self, item: Mapping[str, Wire], prefix: str) -> Item:
+        self.check_tenant(prefix)
+        try:
+            key = self.key.keys(item, prefix)
+        except InvalidValue as error:
+            raise self.invalid(error.field, error) from None
+        if key is None:
+            missing = " and ".join(f"`{name}`" for name in sorted(self.key.fields) if name not in item)
+            msg = f"{self.name} has no {missing or 'value'}, which its key is made of"
+            raise InvalidValue(msg, field=missing.strip("`"))
+        return key
+
+    def check_tenant(self, prefix: str) -> None:
+        """Refuse a tenant where a partition key cannot carry one."""
+        key = self._untenable
+        if not prefix or key is None:
+            return
+        msg = (
+            f"{self.name}: the partition key `{key.attribute}` is of type {key.tag} and cannot carry a tenant. "
+            f'Use a key template (pk="{self.name.upper()}#{{{key.attribute}}}"), or a table per tenant'
+        )
+        raise UsageError(msg)
+
+    def invalid(self, field: str, error: InvalidValue) -> InvalidValue:
+        """Name model and field in front of what is wrong with the value."""
+        return InvalidValue(f"{self.name}.{field}: {error}", field=field)
+
+    def key_from(self, values: Mapping[str, Any], prefix: str) -> Item:
+        """Make the table key from field values by name, converted and checked as pydantic would."""
+        wires: Item = {}
+        for name, value in values.items():
+            field = self.fields.get(name)
+            if field is None or field.attribute not in self.key.fields:
+                wanted = (
+                    ", ".join(f"{self.name_of(a)}=..." for a in sorted(self.key.fields)) or "no value: it is constant"
+                )
+                raise UsageError(f"the key of {self.name} takes {wanted}; `{name}` is not part of it")
+            wires[field.attribute] = self.encode_operand(field.codec, value, name)
+        missing = [self.name_of(a) for a in sorted(self.key.fields) if a not in wires]
+        if missing:
+            raise UsageError(f"the key of {self.name} also needs {', '.join(f'{name}=...' for name in missing)}")
+        return self._table_key(wires, prefix)
+
+    def key_of_instance(self, instance: M, prefix: str) -> Item:
+        """Make the table key of an instance."""
+        values: Item = {}
+        for attribute in self.key.fields:
+            field = self.by_attribute[attribute]
+            value = instance.__dict__[field.name]
+            if value is not None:
+                try:
+                    values[attribute] = field.codec.encode(value)
+                except InvalidValue as error:
+                    raise self.invalid(field.name, error) from None
+        return self._table_key(values, prefix)
+
+    def key_of_item(self, item: Mapping[str, Wire]) -> Item:
+        """Take the table key out of a stored item."""
+        return {attribute: item[attribute] for attribute in self.key.attributes}
+
+    def name_of(self, attribute: str) -> str:
+        field = self.by_attribute.get(attribute)
+        return field.name if field is not None else attribute
+
+    def encode_operand(self, codec: Codec, value: Any, name: str) -> Wire:
+        """Encode a value that stands beside a field in a key or a condition.
+
+        What the field would take from a stored item is accepted too: the text of a datetime or UUID, the value
+        of an Enum, any number beside a number.
+        """
+        try:
+            return codec.encode(value)
+        except InvalidValue as error:
+            try:
+                wire = encode_any(value)
+                if codec.tags == {"N"} and "N" in wire:
+                    return wire
+                return codec.encode(codec.decode(wire))
+            except (InvalidValue, KeyError, ValueError, TypeError, ArithmeticError):
+                raise self.invalid(name, error) from None
+
+    # -- from DynamoDB -------------------------------------------------------------------------------------------------
+
+    def owns(self, item: Mapping[str, Wire], prefix: str) -> bool:
+        """Tell whether a stored item is one of this model's, and of this tenant's."""
+        if prefix and not item[self.partition.attribute]["S"].startswith(prefix):
+            return False
+        for attribute, pattern in self._key_patterns:
+            start = len(prefix) if attribute == self.partition.attribute else 0
+            if pattern.fullmatch(item[attribute].get("S", ""), start) is None:
+                return False
+        return True
+
+    def decode(self, item: Item, prefix: str) -> M:
+        """Make an instance from a stored item; `InvalidItem` where it does not fit the model."""
+        data: dict[str, Any] = {}
+        decoders = self._decoders
+        fields = self.without_prefix(item, prefix) if prefix and self.prefixed else item
+        try:
+            for attribute, wire in fields.items():
+                known = decoders.get(attribute)
+                if known is not None:
+                    data[known[0]] = known[1](wire)
+                elif self.keeps_extra and attribute not in self.hidden:
+                    data[attribute] = decode_any(wire)
+        except (KeyError, ValueError, TypeError, ArithmeticError):
+            data = self._decode_leniently(fields)
+        for key, absent in self._absent:
+            if key not in data:
+                data[key] = set() if absent is not None else None
+        try:
+            instance = self.model.model_validate(data)
+        except ValidationError as error:
+            raise self._invalid_item(item, error) from None
+        object.__setattr__(instance, "_stored", item)
+        return instance
+
+    def _decode_leniently(self, item: Item) -> dict[str, Any]:
+        data: dict[str, Any] = {}
+        for attribute, wire in item.items():
+            field = self.by_attribute.get(attribute)
+            if field is not None:
+                data[field.key] = decode_lenient(field.codec, wire)
+            elif self.keeps_extra and attribute not in self.hidden:
+                data[attribute] = decode_any(wire)
+        return data
+
+    def without_prefix(self, item: Item, prefix: str) -> Item:
+        """Take the tenant off the attributes that are both a field and a partition key."""
+        own = {a: {"S": item[a]["S"].removeprefix(prefix)} for a in self.prefixed.intersection(item)}
+        return {**item, **own}
+
+    def _invalid_item(self, item: Item, error: ValidationError) -> InvalidItem:
+        key = {a: item[a] for a in self.key.attributes if a in item}
+        where = ", ".join(f"{a}={next(iter(wire.values()))}" for a, wire in key.items())
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+            for fault in error.errors(include_url=False, include_input=False, include_context=False)
+        )
+        return InvalidItem(f"the item {where} does not fit {self.name}: {faults}", key=key)

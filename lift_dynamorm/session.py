@@ -1,0 +1,321 @@
+"""The session: what a request or a job reads and writes models through."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+
+from lift_dynamorm.errors import ItemNotFound, SessionClosed, UsageError
+from lift_dynamorm.keys import tenant_prefix
+from lift_dynamorm.model import Model, remember, schema_of, stored_item
+from lift_dynamorm.operations.context import Context
+from lift_dynamorm.operations.delete import delete_instance, delete_key
+from lift_dynamorm.operations.get import get_item
+from lift_dynamorm.operations.put import create, put
+from lift_dynamorm.operations.transact import commit
+from lift_dynamorm.operations.update import update_instance, update_key
+from lift_dynamorm.query import Query
+from lift_dynamorm.resolve import resolve
+from lift_dynamorm.unit_of_work import UnitOfWork
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from lift_dynamorm.conditions import Condition
+    from lift_dynamorm.database import Database
+    from lift_dynamorm.expressions import Assignment, Expression
+    from lift_dynamorm.operations.write import Write
+    from lift_dynamorm.schema import Schema
+    from lift_dynamorm.sync import SyncSession
+    from lift_dynamorm.transport import Transport
+
+    Item = dict[str, Any]
+    Tenant = str | Callable[[], str] | None
+
+M = TypeVar("M", bound=Model)
+
+
+class _Work:
+    """The open transaction, shared by a session and its sync twin."""
+
+    __slots__ = ("ended", "unit")
+
+    def __init__(self) -> None:
+        self.unit: UnitOfWork | None = None
+        self.ended = ""
+
+
+class Session:
+    """Read and write models, on behalf of one tenant.
+
+    Writes go out at once, or, inside `transaction()` and in a request, together when it commits: then reads
+    see them already. A session does no I/O before its first verb, and is meant for one task at a time.
+
+    tenant: the tenant's id, None without tenants, or a function that tells it when the session is first used.
+    deadline: `time.monotonic()` seconds at which every operation gives up.
+    """
+
+    __slots__ = ("_context", "_database", "_sync", "_transport", "_work", "deadline", "tenant")
+
+    def __init__(
+        self, database: Database, transport: Transport, *, tenant: Tenant = None, deadline: float | None = None
+    ) -> None:
+        self._database = database
+        self._transport = transport
+        self._work = _Work()
+        self._context: Context | None = None
+        self._sync: SyncSession | None = None
+        self.tenant = tenant
+        self.deadline = deadline
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, exception_type: type[BaseException] | None, *_: object) -> None:
+        if exception_type is None:
+            await self.commit()
+        else:
+            self.rollback()
+
+    @property
+    def sync(self) -> SyncSession:
+        """This session for code that cannot await: same tenant, same transaction."""
+        if self._sync is None:
+            from lift_dynamorm.sync import SyncSession
+
+            twin = Session(self._database, self._transport.blocking, tenant=self.tenant, deadline=self.deadline)
+            twin._work = self._work
+            self._sync = SyncSession(twin)
+        return self._sync
+
+    def context(self) -> Context:
+        """What the operations of this session need to know; finds out the tenant on first use."""
+        if self._context is None:
+            tenant: Any = self.tenant() if callable(self.tenant) else self.tenant
+            if tenant is not None and (not isinstance(tenant, str) or not tenant):
+                raise UsageError(f"a tenant is a text that is not empty, not {tenant!r}")
+            self.tenant = tenant
+            database = self._database
+            self._context = Context(
+                self._transport,
+                tenant_prefix(tenant) if tenant is not None else "",
+                self.deadline,
+                database.table_name,
+                database.now,
+                database.cursors,
+            )
+        return self._context
+
+    async def open(self) -> Context:
+        """Prepare for an operation."""
+        return self._context or self.context()
+
+    # -- reads ---------------------------------------------------------------------------------------------------------
+
+    async def get(
+        self, model: type[M], key: Mapping[str, Any] | None = None, /, *, consistent: bool = False, **fields: Any
+    ) -> M:
+        """Read an item by the fields of its key; `ItemNotFound` where there is none.
+
+        consistent: read what was written last, at twice the cost.
+        """
+        item = await self.find(model, key, consistent=consistent, **fields)
+        if item is None:
+            given = ", ".join(f"{name}={value!r}" for name, value in {**(key or {}), **fields}.items())
+            raise ItemNotFound(f"there is no {model.__name__} with {given}")
+        return item
+
+    async def find(
+        self, model: type[M], key: Mapping[str, Any] | None = None, /, *, consistent: bool = False, **fields: Any
+    ) -> M | None:
+        """Read an item by the fields of its key; None where there is none."""
+        context = await self.open()
+        schema = schema_of(model)
+        wire = schema.key_from({**key, **fields} if key else fields, context.prefix)
+        item = await self._read(context, schema, wire, consistent=consistent)
+        return None if item is None else schema.decode(item, context.prefix)
+
+    async def _read(self, context: Context, schema: Schema[Any], key: Item, *, consistent: bool) -> Item | None:
+        pending = self._work.unit.find(schema, key) if self._work.unit else None
+        if pending is not None:
+            return pending.after if pending.after is None or schema.owns(pending.after, context.prefix) else None
+        return await get_item(context, schema, key, consistent=consistent)
+
+    def query(self, model: type[M]) -> Query[M]:
+        """Ask for items by a partition key: ``session.query(User).where(team="core").order_by("-joined")``."""
+        return Query(self, model)
+
+    # -- writes --------------------------------------------------------------------------------------------------------
+
+    async def create(self, item: M, /, *, if_: Expression | None = None) -> M:
+        """Store a new item; `ItemExists` where there is one with its key. Returns the item."""
+        context = await self._writable()
+        await self._write(context, create(context, item, self._condition(context, type(item), if_)))
+        return item
+
+    async def put(self, item: M, /, *, if_: Expression | None = None) -> M:
+        """Store a whole item, new or in place of the one that is there. Returns the item.
+
+        With a version field, `VersionConflict` where the stored item changed since this one was read.
+        """
+        context = await self._writable()
+        await self._write(context, put(context, item, self._condition(context, type(item), if_)))
+        return item
+
+    @overload
+    async def update(self, item: M, /, *changes: Assignment, if_: Expression | None = None, **values: Any) -> M: ...
+
+    @overload
+    async def update(
+        self,
+        model: type[M],
+        key: Mapping[str, Any],
+        /,
+        *changes: Assignment,
+        if_: Expression | None = None,
+        upsert: bool = False,
+        **values: Any,
+    ) -> M: ...
+
+    async def update(
+        self, target: Any, /, *changes: Any, if_: Expression | None = None, upsert: bool = False, **values: Any
+    ) -> Any:
+        """Change some fields of an item. Returns its new state.
+
+        ``update(user, name="Ann", tags=F.tags.add({"x"}))`` also stores what was changed on the instance since
+        it was read, and with a version field raises `VersionConflict` where the stored item changed meanwhile.
+        ``update(User, {"id": "42"}, logins=F.logins + 1)`` needs no read; in a transaction it makes one, to
+        return the state. `ItemNotFound` where there is no item; upsert: create it then.
+        """
+        context = await self._writable()
+        if isinstance(target, Model):
+            if upsert:
+                raise UsageError("upsert goes with an update by key; to store an instance, new or not, use put()")
+            condition = self._condition(context, type(target), if_)
+            planned = update_instance(context, target, changes, values, condition)
+            if planned is not None:
+                stored = stored_item(target)
+                before = dict(stored) if stored is not None else planned.schema.encode(target, context.prefix)
+                await self._write(context, planned, before)
+            return target
+        schema = schema_of(target)
+        if not changes or isinstance(changes[0], str) or not hasattr(changes[0], "keys"):
+            raise UsageError(f"update({schema.name}, ...) needs the key: update({schema.name}, {{...}}, field=value)")
+        key_values, *assignments = changes
+        key = schema.key_from(key_values, context.prefix)
+        condition = self._condition(context, target, if_)
+        planned = update_key(context, schema, key, key_values, assignments, values, condition, upsert=upsert)
+        current = None
+        if self._work.unit is not None:
+            current = await self._read(context, schema, key, consistent=True)
+            planned.check(current, context.prefix)
+        after = await self._write(context, planned, current)
+        assert after is not None
+        return schema.decode(after, context.prefix)
+
+    async def delete(
+        self,
+        target: Model | type[Model],
+        key: Mapping[str, Any] | None = None,
+        /,
+        *,
+        if_: Expression | None = None,
+        missing_ok: bool = False,
+        **fields: Any,
+    ) -> None:
+        """Delete an item, by instance or by key: ``delete(user)``, ``delete(User, id="42")``.
+
+        `ItemNotFound` where there is none, unless `missing_ok`. By instance, with a version field,
+        `VersionConflict` where the stored item changed since it was read.
+        """
+        context = await self._writable()
+        if isinstance(target, Model):
+            if key or fields:
+                raise UsageError("delete(instance) takes its key from the instance; leave the key out")
+            condition = self._condition(context, type(target), if_)
+            await self._write(context, delete_instance(context, target, condition, missing_ok=missing_ok))
+            remember(target, None)
+            return
+        schema = schema_of(target)
+        wire = schema.key_from({**key, **fields} if key else fields, context.prefix)
+        condition = self._condition(context, target, if_)
+        await self._write(context, delete_key(schema, wire, condition, missing_ok=missing_ok))
+
+    def _condition(self, context: Context, model: type[Model], expression: Expression | None) -> Condition | None:
+        return None if expression is None else resolve(schema_of(model), expression, context.prefix)
+
+    async def _write(self, context: Context, write: Write, before: Item | None = None) -> Item | None:
+        if self._work.unit is not None:
+            return self._work.unit.add(write, before, context.prefix)
+        item = await write.send(context)
+        write.settle(item, context.prefix)
+        return item
+
+    async def _writable(self) -> Context:
+        if self._work.ended:
+            raise SessionClosed(self._work.ended)
+        return self._context or self.context()
+
+    # -- transactions --------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Self]:
+        """Hold back the writes of the block, and commit them as one DynamoDB transaction at its end.
+
+        An exception inside the block, or from the commit, means that nothing was written. Inside another
+        transaction the block's writes join it, and an exception takes back the block's own.
+        Raises `TransactionCanceled` with one reason per operation.
+        """
+        unit = self._work.unit
+        if unit is not None:
+            mark = unit.mark()
+            try:
+                yield self
+            except BaseException:
+                unit.rollback(mark)
+                raise
+            return
+        self.begin()
+        try:
+            yield self
+        except BaseException:
+            self.rollback()
+            raise
+        await self.commit()
+
+    def begin(self) -> None:
+        """Hold back writes from now on, until `commit` or `rollback`."""
+        if self._work.ended:
+            raise SessionClosed(self._work.ended)
+        if self._work.unit is None:
+            self._work.unit = UnitOfWork()
+
+    async def commit(self) -> None:
+        """Write what was held back as one transaction, and end it. Does nothing where none is open."""
+        unit = self._work.unit
+        if unit is None:
+            return
+        try:
+            if len(unit):
+                await commit(self.context(), unit.writes)
+        except BaseException:
+            self.rollback()
+            raise
+        self._work.unit = None
+        unit.clear()
+
+    def rollback(self) -> None:
+        """Forget what was held back, give instances their old values, and end the transaction."""
+        unit = self._work.unit
+        self._work.unit = None
+        if unit is not None:
+            unit.rollback()
+
+    def end(self, reason: str) -> None:
+        """Refuse every write from now on with `SessionClosed(reason)`; reads go on."""
+        self._work.ended = reason
+
+    @property
+    def unit_of_work(self) -> UnitOfWork | None:
+        """The writes held back, None outside of a transaction."""
+        return self._work.unit

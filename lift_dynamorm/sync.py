@@ -1,0 +1,197 @@
+"""The same for code that cannot await: every call drives the async one over a blocking transport."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+
+from lift_dynamorm.model import Model
+from lift_dynamorm.query import Asked, Page, Query
+from lift_dynamorm.tables import create_tables
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+
+    from lift_dynamorm.database import Database
+    from lift_dynamorm.expressions import Assignment, Expression
+    from lift_dynamorm.session import Session, Tenant
+
+M = TypeVar("M", bound=Model)
+T = TypeVar("T")
+
+
+def drive(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never suspends, and return what it returns."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]  # what the coroutine returned
+    coroutine.close()
+    msg = "a blocking transport suspended: its send() must not await anything that waits for an event loop"
+    raise RuntimeError(msg)
+
+
+class SyncQuery(Asked[M]):
+    """A query on a model; see `Query`. Read it with ``for`` or a verb."""
+
+    __slots__ = ()
+
+    def _async(self) -> Query[M]:
+        return Query(self.session, self.model, self.conditions, self.order, self.most, self.chosen, self.is_consistent)
+
+    def __iter__(self) -> Iterator[M]:
+        items = self._async().__aiter__()
+        while True:
+            try:
+                yield drive(_next(items))
+            except StopAsyncIteration:
+                return
+
+    def all(self) -> list[M]:
+        """Read every item, up to the limit, into a list."""
+        return drive(self._async().all())
+
+    def first(self) -> M | None:
+        """Read the first item; None where there is none."""
+        return drive(self._async().first())
+
+    def one(self) -> M:
+        """Read the only item; `ItemNotFound` where there is none, `QueryError` where there are several."""
+        return drive(self._async().one())
+
+    def one_or_none(self) -> M | None:
+        """Read the only item, None where there is none; `QueryError` where there are several."""
+        return drive(self._async().one_or_none())
+
+    def count(self) -> int:
+        """Count the items, up to the limit. Reading them is paid for all the same."""
+        return drive(self._async().count())
+
+    def page(self, after: str | None = None) -> Page[M]:
+        """Read one page of `limit` items (50 by default), with the cursor to the next one."""
+        return drive(self._async().page(after))
+
+
+async def _next(items: AsyncIterator[M]) -> M:
+    return await items.__anext__()
+
+
+class SyncSession:
+    """Read and write models, on behalf of one tenant; see `Session`."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        drive(self._session.__aexit__(*exception))
+
+    @property
+    def tenant(self) -> Tenant:
+        return self._session.tenant
+
+    def get(
+        self, model: type[M], key: Mapping[str, Any] | None = None, /, *, consistent: bool = False, **fields: Any
+    ) -> M:
+        """Read an item by the fields of its key; `ItemNotFound` where there is none."""
+        return drive(self._session.get(model, key, consistent=consistent, **fields))
+
+    def find(
+        self, model: type[M], key: Mapping[str, Any] | None = None, /, *, consistent: bool = False, **fields: Any
+    ) -> M | None:
+        """Read an item by the fields of its key; None where there is none."""
+        return drive(self._session.find(model, key, consistent=consistent, **fields))
+
+    def query(self, model: type[M]) -> SyncQuery[M]:
+        """Ask for items by a partition key."""
+        return SyncQuery(self._session, model)
+
+    def create(self, item: M, /, *, if_: Expression | None = None) -> M:
+        """Store a new item; `ItemExists` where there is one with its key."""
+        return drive(self._session.create(item, if_=if_))
+
+    def put(self, item: M, /, *, if_: Expression | None = None) -> M:
+        """Store a whole item, new or in place of the one that is there."""
+        return drive(self._session.put(item, if_=if_))
+
+    @overload
+    def update(self, item: M, /, *changes: Assignment, if_: Expression | None = None, **values: Any) -> M: ...
+
+    @overload
+    def update(
+        self,
+        model: type[M],
+        key: Mapping[str, Any],
+        /,
+        *changes: Assignment,
+        if_: Expression | None = None,
+        upsert: bool = False,
+        **values: Any,
+    ) -> M: ...
+
+    def update(self, target: Any, /, *changes: Any, **values: Any) -> Any:
+        """Change some fields of an item, by instance or by key; see `Session.update`."""
+        return drive(self._session.update(target, *changes, **values))
+
+    def delete(
+        self,
+        target: Model | type[Model],
+        key: Mapping[str, Any] | None = None,
+        /,
+        *,
+        if_: Expression | None = None,
+        missing_ok: bool = False,
+        **fields: Any,
+    ) -> None:
+        """Delete an item, by instance or by key."""
+        drive(self._session.delete(target, key, if_=if_, missing_ok=missing_ok, **fields))
+
+    @contextmanager
+    def transaction(self) -> Iterator[Self]:
+        """Hold back the writes of the block, and commit them as one DynamoDB transaction at its end."""
+        block = self._session.transaction()
+        drive(block.__aenter__())
+        try:
+            yield self
+        except BaseException as error:
+            if not drive(block.__aexit__(type(error), error, error.__traceback__)):
+                raise
+        else:
+            drive(block.__aexit__(None, None, None))
+
+    def begin(self) -> None:
+        """Hold back writes from now on, until `commit` or `rollback`."""
+        self._session.begin()
+
+    def commit(self) -> None:
+        """Write what was held back as one transaction, and end it."""
+        drive(self._session.commit())
+
+    def rollback(self) -> None:
+        """Forget what was held back, and end the transaction."""
+        self._session.rollback()
+
+
+class SyncDatabase:
+    """A database for code that cannot await; made by `Database.sync`."""
+
+    __slots__ = ("_database",)
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def session(self, tenant: Tenant = None, *, deadline: float | None = None) -> SyncSession:
+        """Open a session; see `Database.session`."""
+        return self._database.session(tenant, deadline=deadline).sync
+
+    def create_tables(self, *models: type[Model]) -> None:
+        """Create the tables of models that do not exist yet; see `Database.create_tables`."""
+        drive(create_tables(self._database, self._database.transport.blocking, models))
+
+    def close(self) -> None:
+        """Close the connections."""
+        drive(self._database.transport.blocking.aclose())

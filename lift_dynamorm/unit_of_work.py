@@ -1,0 +1,216 @@
+"""The writes of a transaction, held back until it commits, and seen by the reads inside it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from lift_dynamorm.conditions import Literal, Name, sort_value
+from lift_dynamorm.errors import UsageError
+from lift_dynamorm.model import remember, stored_item
+from lift_dynamorm.operations.transact import MAX_OPERATIONS, too_many
+from lift_dynamorm.updates import Append, Change, IfNotExists, Source, Sum, apply
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from lift_dynamorm.model import Model
+    from lift_dynamorm.operations.write import Write
+    from lift_dynamorm.schema import Schema
+
+    Item = dict[str, Any]
+
+
+class Pending:
+    """One item that the transaction writes: the write as it will be sent, the item before and after it."""
+
+    __slots__ = ("after", "before", "write")
+
+    def __init__(self, write: Write, before: Item | None, after: Item | None) -> None:
+        self.write = write
+        self.before = before
+        self.after = after
+
+
+class _Undo:
+    """What an instance showed before a write was enrolled."""
+
+    __slots__ = ("_extra", "_fields_set", "_instance", "_stored", "_values")
+
+    def __init__(self, instance: Model) -> None:
+        self._instance = instance
+        self._values = dict(instance.__dict__)
+        self._fields_set = set(instance.model_fields_set)
+        self._extra = dict(instance.model_extra) if instance.model_extra is not None else None
+        self._stored = stored_item(instance)
+
+    def note_changes(self) -> None:
+        """Keep only what the write changed, so that later changes by the caller are left alone."""
+        now = self._instance.__dict__
+        self._values = {name: value for name, value in self._values.items() if now.get(name) is not value}
+
+    def restore(self) -> None:
+        self._instance.__dict__.update(self._values)
+        self._instance.model_fields_set.intersection_update(self._fields_set)
+        if self._extra is not None and self._instance.model_extra is not None:
+            self._instance.model_extra.clear()
+            self._instance.model_extra.update(self._extra)
+        remember(self._instance, self._stored)
+
+
+class UnitOfWork:
+    """Collect writes; two writes to one item become one, or are refused.
+
+    Instances show the outcome at once, so that a response can be made from them, and get their old values
+    back when the transaction does not commit.
+    """
+
+    def __init__(self) -> None:
+        self._pending: dict[tuple[Any, ...], Pending] = {}
+        self._undo: list[_Undo] = []
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    @property
+    def writes(self) -> list[Write]:
+        """The writes to send, in the order in which their items were first written."""
+        return [pending.write for pending in self._pending.values()]
+
+    def find(self, schema: Schema[Any], key: Item) -> Pending | None:
+        """The pending write to an item, None where there is none."""
+        return self._pending.get(identity(schema, key))
+
+    def touching(self, schema: Schema[Any]) -> Iterator[tuple[tuple[Any, ...], Pending]]:
+        """Every pending write to the table of a model."""
+        for key, pending in self._pending.items():
+            if key[0] == schema.table.name:
+                yield key, pending
+
+    def add(self, write: Write, before: Item | None, prefix: str) -> Item | None:
+        """Enroll a write. Returns the item as it will be.
+
+        before: the item as stored, as far as the caller knows; of use to an update only. A write to an item that
+        is pending already is checked here and now. Raises what DynamoDB would make us raise, and UsageError
+        where the two cannot be made one.
+        """
+        key = identity(write.schema, write.key)
+        known = self._pending.get(key)
+        if known is None:
+            if len(self._pending) >= MAX_OPERATIONS:
+                raise too_many(len(self._pending) + 1)
+            after = write.project(before)
+            pending = Pending(write, before, after)
+        else:
+            write.check(known.after, prefix)
+            after = write.project(known.after)
+            pending = Pending(_merge(known, write, after), known.before, after)
+        self._settle(write, after, prefix)
+        self._pending[key] = pending
+        return after
+
+    def _settle(self, write: Write, after: Item | None, prefix: str) -> None:
+        if write.instance is not None:
+            undo = _Undo(write.instance)
+            write.settle(after, prefix)
+            undo.note_changes()
+            self._undo.append(undo)
+
+    def mark(self) -> tuple[dict[tuple[Any, ...], Pending], int]:
+        """Remember the state as it is, for `rollback`."""
+        return dict(self._pending), len(self._undo)
+
+    def rollback(self, to: tuple[dict[tuple[Any, ...], Pending], int] | None = None) -> None:
+        """Forget the writes, or those since a mark, and give instances back the values they had."""
+        pending, undone = to or ({}, 0)
+        while len(self._undo) > undone:
+            self._undo.pop().restore()
+        self._pending = pending
+
+    def clear(self) -> None:
+        """Forget the writes, once they are stored."""
+        self._pending.clear()
+        self._undo.clear()
+
+
+def identity(schema: Schema[Any], key: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Tell items apart: table and key values, numbers by value."""
+    return (schema.table.name, *(sort_value(key[attribute]) for attribute in schema.key.attributes))
+
+
+def _merge(known: Pending, write: Write, after: Item | None) -> Write:
+    """Make one write of two to the same item. The first one's guard stays: it is about the stored item."""
+    first = known.write
+    if write.kind == "check":
+        return first
+    if write.kind == "update":
+        if first.kind == "update":
+            changes = _merge_changes(first.changes, write.changes, known, write.schema.name)
+            return replace(write, changes=changes, guard=first.guard, expected=first.expected, verb=first.verb)
+        return replace(
+            write, kind="put", item=after, changes=(), guard=first.guard, expected=first.expected, verb=first.verb
+        )
+    verb = first.verb if first.kind == "put" else write.verb
+    return replace(write, guard=first.guard, expected=first.expected, verb=verb, missing_ok=first.missing_ok)
+
+
+def _merge_changes(first: Sequence[Change], second: Sequence[Change], known: Pending, model: str) -> tuple[Change, ...]:
+    by_target = {change.target.parts: change for change in first}
+    written = {parts[0] for parts in by_target}
+    for change in second:
+        parts = change.target.parts
+        earlier = by_target.get(parts)
+        if earlier is None and any(p[: len(parts)] == parts or parts[: len(p)] == p for p in by_target):
+            raise _unmergeable(model, change)
+        plain = isinstance(change.value, Literal | None) and change.action in ("SET", "REMOVE")
+        if plain or (earlier is None and not (_reads(change.value) & written)):
+            by_target[parts] = change
+        else:
+            by_target[parts] = _combine(earlier, change, by_target, known, model)
+    return tuple(by_target.values())
+
+
+def _combine(
+    earlier: Change | None, change: Change, by_target: Mapping[Any, Change], known: Pending, model: str
+) -> Change:
+    """Make one change of two to the same attribute: on top of a plain value, or as one sum."""
+    target = change.target
+    read = _reads(change.value) | ({target.parts[0]} if change.action in ("ADD", "DELETE") else set())
+    plain = {
+        p[0] for p, c in by_target.items() if c.action in ("SET", "REMOVE") and isinstance(c.value, Literal | None)
+    }
+    if read <= plain and len(target.parts) == 1:
+        wire = apply([change], known.after or {}).get(str(target.parts[0]))
+        return Change("REMOVE", target) if wire is None else Change("SET", target, Literal(wire))
+    match earlier, change:
+        case (
+            Change("SET", _, Sum(first_op, left, Literal(a))),
+            Change("SET", _, Sum(second_op, again, Literal(b))),
+        ) if left == again:
+            start = {"n": {"N": "0"}}
+            name = Name(("n",))
+            for op, wire in ((first_op, a), (second_op, b)):
+                start = apply([Change("SET", name, Sum(op, name, Literal(wire)))], start)
+            return Change("SET", target, Sum("+", left, Literal(start["n"])))
+        case Change("ADD", _, Literal(a)), Change("ADD", _, Literal(b)):
+            total = apply([Change("ADD", Name(("n",)), Literal(b))], {"n": a})
+            return Change("ADD", target, Literal(total["n"]))
+    raise _unmergeable(model, change)
+
+
+def _reads(source: Source | None) -> set[str | int]:
+    match source:
+        case Name(parts):
+            return {parts[0]}
+        case Sum(_, left, right) | Append(left, right):
+            return _reads(left) | _reads(right)
+        case IfNotExists(name, default):
+            return _reads(name) | _reads(default)
+    return set()
+
+
+def _unmergeable(model: str, change: Change) -> UsageError:
+    return UsageError(
+        f"the transaction changes `{change.target.parts[0]}` of one {model} twice in ways that cannot be made one "
+        "operation; give both changes in one update"
+    )
