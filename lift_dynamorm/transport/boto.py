@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import contextvars
 import threading
 import time
@@ -182,7 +181,7 @@ class _Clients:
             raise _refused(operation, service, error.response) from error
         except parsers.ResponseParserError as error:
             raise ServerError(f"{operation}: the answer cannot be read: {error}", operation=operation) from error
-        except (exceptions.BotoCoreError, binascii.Error) as error:
+        except (exceptions.BotoCoreError, ValueError) as error:
             raise _failed(operation, error) from error
 
 

@@ -115,8 +115,8 @@ class _File:
     """One database on disk: a SQLite file with a row per item, written before a write is acknowledged.
 
     Every write costs one SQLite commit in WAL mode without fsync: what was acknowledged survives the end of the
-    process (SIGKILL too), and a power failure may cost the last moments but never the file. Streams start anew
-    at every opening.
+    process (SIGKILL too), and a power failure may cost the last moments but never the file. Streams start anew at
+    every opening, and an item that TTL had deleted may be back until TTL, which runs once a minute, deletes it again.
     """
 
     def __init__(self, path: str, engine: _Engine, account: str) -> None:
@@ -199,7 +199,7 @@ class _File:
             self._tables_dirty = self._all_dirty = True
 
     def write(self) -> None:
-        """Bring the file up to date with memory; what fails to be written stays noted for the next time."""
+        """Bring the file up to date with memory; after a failure the next time writes all of it."""
         if os.getpid() != self._process:
             raise UsageError(f"{self._path} was opened before this process was forked; open it after the fork.")
         if not (self._dirty or self._tables_dirty):
@@ -218,6 +218,7 @@ class _File:
                 self._write_item(tables, slot)
             self._database.execute("COMMIT")
         except BaseException:
+            self._tables_dirty = self._all_dirty = True
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
             raise
@@ -263,9 +264,16 @@ class _File:
             table_name = self._engine.dynamodb._normalize_table_name(name)
             table = self._engine.dynamodb._tables.get_scoped(self._account, _REGION, table_name)
             if table is not None:
-                value_of = self._engine.dynamodb._extract_key_val
-                sk = value_of(key.get(table["sk_name"])) if table["sk_name"] else "__no_sort__"
-                yield table_name, value_of(key.get(table["pk_name"])), sk
+                for pk in self._spellings(key.get(table["pk_name"])):
+                    for sk in self._spellings(key.get(table["sk_name"])) if table["sk_name"] else ("__no_sort__",):
+                        yield table_name, pk, sk
+
+    def _spellings(self, value: Any) -> set[str]:
+        """Return what the engine may file a key's value under: it makes one spelling of a number, most of the time."""
+        spelled: set[str] = {self._engine.dynamodb._extract_key_val(value)}
+        if isinstance(value, dict) and "N" in value:
+            spelled.add(self._engine.dynamodb._ddb_canonicalize_number(value["N"]) or value["N"])
+        return spelled
 
     def close(self) -> None:
         if os.getpid() == self._process:
@@ -344,6 +352,8 @@ class _Store:
                 finally:
                     self._file.close()
                     self._file = self._opened = None
+                    if self._forget is not None:
+                        self._forget.detach()
                     engine.forget(account)
 
 

@@ -10,23 +10,35 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
+from math import ceil
 from typing import TYPE_CHECKING
 
 from ..errors import ConnectionFailed
-from .exchange import READ_SIZE, AnswerParser, PoolStats, StaleConnection, all_in_use, timed_out, unreachable
+from .exchange import READ_SIZE, AnswerParser, PoolStats, StaleConnection, all_in_use, timed_out, too_slow, unreachable
 
 if TYPE_CHECKING:
     from .endpoint import Settings
     from .exchange import Answer
 
 _TIMEVAL = struct.Struct("ll")
-_HAS_KERNEL_TIMEOUTS = sys.platform != "win32"
+_STEPS = 16
+"""Steps to a second in which time limits above a second are counted."""
 
 
 class SocketConnection:
     """One connection to the endpoint, used by one thread at a time."""
 
-    __slots__ = ("_buffer", "_parser", "_poll", "_settings", "_socket", "_timeout", "idle_since", "used")
+    __slots__ = (
+        "_buffer",
+        "_kernel_timeouts",
+        "_parser",
+        "_poll",
+        "_settings",
+        "_socket",
+        "_timeout",
+        "idle_since",
+        "used",
+    )
 
     def __init__(self, sock: socket.socket, settings: Settings) -> None:
         self._socket = sock
@@ -37,6 +49,10 @@ class SocketConnection:
         if self._poll:
             self._poll.register(sock, select.POLLIN)
         self._timeout: float | None = None
+        # `settimeout` costs a system call more for every send and receive than the kernel's own time limits do.
+        self._kernel_timeouts = not settings.endpoint.secure and sys.platform != "win32"
+        if self._kernel_timeouts:
+            sock.settimeout(None)
         self.idle_since = 0.0
         self.used = False
         self._wait_at_most(settings.read_timeout)
@@ -72,9 +88,7 @@ class SocketConnection:
         except (TimeoutError, BlockingIOError):
             if deadline is not None and time.monotonic() >= deadline:
                 raise timed_out(operation, sent=True, waited="and no answer has come") from None
-            raise ConnectionFailed(
-                f"{operation}: no answer within {timeout:g} s", operation=operation, sent=True
-            ) from None
+            raise too_slow(operation, timeout) from None
         except (OSError, ValueError) as error:
             # A plain socket that refuses the first byte has taken none; TLS may have passed some on.
             raise self._failed(operation, error, sent=sent or self._settings.endpoint.secure) from error
@@ -95,14 +109,15 @@ class SocketConnection:
         return kind(f"{operation}: the connection broke: {error}", operation=operation, sent=sent)
 
     def _wait_at_most(self, seconds: float) -> None:
+        if seconds > 1:
+            # In steps, so that deadlines which all lie about as far ahead do not cost system calls each time.
+            seconds = ceil(seconds * _STEPS) / _STEPS
         if seconds == self._timeout:
             return
         self._timeout = seconds
-        if self._settings.endpoint.secure or not _HAS_KERNEL_TIMEOUTS:
+        if not self._kernel_timeouts:
             self._socket.settimeout(seconds)
             return
-        # The kernel's own time limits: `settimeout` costs a system call more for every send and receive.
-        self._socket.settimeout(None)
         limit = _TIMEVAL.pack(int(seconds), max(int(seconds % 1 * 1_000_000), 1))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)

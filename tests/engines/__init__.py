@@ -55,4 +55,10 @@ def start(name: str) -> Engine:
 
     if name not in servers.SERVERS:
         raise ValueError(f"no engine is called {name!r}")
+    for _ in range(3):
+        try:
+            return servers.SERVERS[name]()
+        except EngineUnavailable as error:
+            if "in use" not in str(error):
+                raise
     return servers.SERVERS[name]()

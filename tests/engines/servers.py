@@ -43,6 +43,7 @@ class Server:
     """A process that serves DynamoDB on 127.0.0.1, started when the object is made."""
 
     name: ClassVar[str]
+    _ready: ClassVar[str]
 
     def __init__(self) -> None:
         self.port = _free_port()
@@ -59,7 +60,7 @@ class Server:
                     cwd=self._folder,
                     env={**os.environ, **environment},
                 )
-            self._wait(self._answers)
+            self._wait(lambda: re.search(self._ready, self._output()))
             self._prepare()
         except BaseException:
             self.stop()
@@ -88,13 +89,6 @@ class Server:
     def _prepare(self) -> None:
         return None
 
-    def _answers(self) -> bool:
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1.0):
-                return True
-        except OSError:
-            return False
-
     def _output(self) -> str:
         return (self._folder / "output").read_text(errors="replace")
 
@@ -108,13 +102,14 @@ class Server:
                 raise EngineUnavailable(f"{self.name}: ended with code {code}: {lines[-1]}")
             if time.monotonic() > end:
                 raise EngineUnavailable(f"{self.name}: did not answer within {_PATIENCE:.0f} s")
-            time.sleep(0.005)
+            time.sleep(0.002)
 
 
 class Dynoxide(Server):
     """dynoxide, in memory."""
 
     name = "dynoxide"
+    _ready = r"listening on http://127\.0\.0\.1:\d+\n"
 
     def _command(self) -> tuple[list[str], dict[str, str]]:
         return [str(fetch(DYNOXIDE)), "serve", "--host", "127.0.0.1", "--port", str(self.port)], {}
@@ -124,6 +119,7 @@ class ExtendDB(Server):
     """ExtendDB, which verifies signatures; its file lies in memory, its tables and indexes are made immediate."""
 
     name = "extenddb"
+    _ready = r"listening on .*127\.0\.0\.1:\d+"
 
     def _base(self) -> str | None:
         return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
@@ -136,7 +132,6 @@ class ExtendDB(Server):
         }
 
     def _prepare(self) -> None:
-        self._wait(lambda: re.search(r"Password: \S+\n", self._output()))
         found = re.search(r"Password: (\S+)\n", self._output())
         assert found is not None
         for setting in ("control_plane_delay_seconds", "index_propagation_delay_ms"):

@@ -20,7 +20,8 @@ class Reply:
 
     drop: close "before" the request is read, or "after" it, and answer nothing.
     cut: send only so many bytes of the answer, then close.
-    crc: "right", "wrong" or "" for no checksum; close: say ``Connection: close``, then close.
+    crc: "right", "wrong" or "" for no checksum.
+    close: say ``Connection: close``, and leave the closing to the client.
     length: "declared", "chunked" or "closing" (the end of the connection is the end of the body).
     delay, then pause in the middle of the answer: seconds.
     """
@@ -179,6 +180,8 @@ class CannedServer:
             if index:
                 time.sleep(reply.pause)
             connection.sendall(piece)
+        if reply.close and connection.recv(1):
+            self.requests.append(Request("sent after Connection: close", {}, None))
         return not reply.close and reply.length != "closing"
 
     def _read(self, connection: socket.socket) -> Request | None:

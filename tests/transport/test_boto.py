@@ -250,9 +250,11 @@ def test_binary_values_survive_the_way_there_and_back(item: dict[str, Any]) -> N
     assert not any(isinstance(value.get("B"), str) for value in there["Item"].values())
 
 
-def test_binary_that_is_not_base64_is_refused() -> None:
-    with transport("http://127.0.0.1:9") as boto, pytest.raises(RequestRefused):
-        send(boto, "PutItem", {"TableName": "notes", "Item": {"b": {"B": "not base64!"}}})
+@pytest.mark.parametrize("text", ["not base64!", "AA=!=", "\u20ac"])
+def test_binary_that_is_not_base64_is_refused(server: Canned, text: str) -> None:
+    with transport(server.url) as boto, pytest.raises(RequestRefused):
+        send(boto, "PutItem", {"TableName": "notes", "Item": {"b": {"B": text}}})
+    assert server.arrived == []
 
 
 def test_parameters_botocore_refuses_are_refused(server: Canned) -> None:

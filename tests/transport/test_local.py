@@ -8,11 +8,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lift_dynamorm.errors import DeadlineExceeded, InvalidValue, RequestRefused, ServerError, UsageError
 from lift_dynamorm.transport import local
@@ -212,14 +215,15 @@ def test_every_kind_of_write_is_in_the_file(stored: LocalTransport, path: Path) 
     send(stored, "ExecuteStatement", {"Statement": "INSERT INTO notes VALUE {'pk': '6', 'sk': 1}"})
     ttl = {"TableName": "notes", "TimeToLiveSpecification": {"Enabled": True, "AttributeName": "expires"}}
     send(stored, "UpdateTimeToLive", ttl)
+    put(stored, item("7", 1))
     before = scan(stored)
-    assert {one["pk"]["S"] for one in before} == {"1", "3", "5", "6"}
+    assert {one["pk"]["S"] for one in before} == {"1", "3", "5", "6", "7"}
 
     close(stored)
     again = LocalTransport(path)
     assert scan(again) == before
     table = send(again, "DescribeTable", {"TableName": "notes"})["Table"]
-    assert (table["KeySchema"], table["ItemCount"]) == (KEYS, 4)
+    assert (table["KeySchema"], table["ItemCount"]) == (KEYS, 5)
     assert send(again, "ListTagsOfResource", {"ResourceArn": table["TableArn"]})["Tags"] == TABLE["Tags"]
     described = send(again, "DescribeTimeToLive", {"TableName": "notes"})["TimeToLiveDescription"]
     assert described == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires"}
@@ -231,6 +235,63 @@ def test_every_kind_of_write_is_in_the_file(stored: LocalTransport, path: Path) 
     }
     assert [one["sk"] for one in send(again, "Query", by_team)["Items"]] == [{"N": "1"}]
     close(again)
+
+
+NUMBERS = st.sampled_from(["1", "1.0", "01", "10", "1e1", "+10.00", "-0", "0"])
+KEY = st.builds(lambda pk, sk: {"pk": {"S": pk}, "sk": {"N": sk}}, st.sampled_from("ab"), NUMBERS)
+PUT = st.builds(lambda key, text: {**key, "words": {"S": text}}, KEY, st.text(max_size=3))
+
+
+def updated(key: dict[str, Any]) -> Payload:
+    values = {":one": {"N": "1"}}
+    return {"TableName": "notes", "Key": key, "UpdateExpression": "ADD n :one", "ExpressionAttributeValues": values}
+
+
+WRITES = st.one_of(
+    PUT.map(lambda one: ("PutItem", {"TableName": "notes", "Item": one})),
+    KEY.map(lambda key: ("DeleteItem", {"TableName": "notes", "Key": key})),
+    KEY.map(lambda key: ("UpdateItem", updated(key))),
+    PUT.map(lambda one: ("BatchWriteItem", {"RequestItems": {"notes": [{"PutRequest": {"Item": one}}]}})),
+    KEY.map(lambda key: ("BatchWriteItem", {"RequestItems": {"notes": [{"DeleteRequest": {"Key": key}}]}})),
+    PUT.map(lambda one: ("TransactWriteItems", {"TransactItems": [{"Put": {"TableName": "notes", "Item": one}}]})),
+    KEY.map(lambda key: ("TransactWriteItems", {"TransactItems": [{"Update": updated(key)}]})),
+    KEY.map(lambda key: ("TransactWriteItems", {"TransactItems": [{"Delete": {"TableName": "notes", "Key": key}}]})),
+)
+
+
+@given(st.lists(WRITES, min_size=1, max_size=12))
+@settings(max_examples=60, deadline=None)
+def test_the_file_holds_what_memory_held_after_any_writes(writes: list[tuple[str, Payload]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        transport = LocalTransport(Path(folder) / "data.db")
+        send(transport, "CreateTable", TABLE)
+        for operation, payload in writes:
+            send(transport, operation, payload)
+        before = scan(transport)
+        close(transport)
+        assert scan(transport) == before
+        close(transport)
+
+
+@pytest.mark.parametrize("number", ["1", "1.0", "1e2", "-0", "0.10", "00012", "1E-7", "+5"])
+def test_numbers_in_keys_are_filed_however_they_are_spelled(stored: LocalTransport, number: str) -> None:
+    key = {"pk": {"S": "1"}, "sk": {"N": number}}
+    put(stored, key)
+    before = scan(stored)
+    close(stored)
+    assert scan(stored) == before
+    assert len(before) == 1
+    put(stored, {**key, "text": {"S": "new"}})
+    batch = [{"PutRequest": {"Item": {"pk": {"S": "2"}, "sk": {"N": number}}}}]
+    send(stored, "BatchWriteItem", {"RequestItems": {"notes": batch}})
+    before = scan(stored)
+    assert len(before) == 2
+    close(stored)
+    assert scan(stored) == before
+    send(stored, "DeleteItem", {"TableName": "notes", "Key": key})
+    before = scan(stored)
+    close(stored)
+    assert scan(stored) == before
 
 
 def test_a_refused_write_changes_nothing_in_the_file(stored: LocalTransport, path: Path) -> None:
@@ -276,7 +337,7 @@ WRITER = """
 import asyncio, sys
 from lift_dynamorm.transport.local import LocalTransport
 transport = LocalTransport(sys.argv[1])
-for number in range(1_000_000):
+for number in range(int(sys.argv[2])):
     item = {"pk": {"S": "killed"}, "sk": {"N": str(number)}}
     asyncio.run(transport.send("PutItem", {"TableName": "notes", "Item": item}))
     print(number, flush=True)
@@ -288,7 +349,7 @@ def test_what_was_acknowledged_survives_sigkill(stored: LocalTransport, path: Pa
     root = str(Path(local.__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": root}
     writer = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-c", WRITER, str(path), "1000000"], stdout=subprocess.PIPE, text=True, env=environment
     )
     with writer:
         assert writer.stdout is not None
@@ -304,7 +365,7 @@ def test_a_second_process_is_told_that_the_file_is_open(stored: LocalTransport, 
     put(stored, item("1", 1))
     root = str(Path(local.__file__).parents[2])
     other = subprocess.run(
-        [sys.executable, "-c", WRITER, str(path)],
+        [sys.executable, "-c", WRITER, str(path), "1"],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": root},
@@ -341,6 +402,10 @@ def test_a_write_the_file_refused_is_an_error_and_is_written_later(
 
     with monkeypatch.context() as patch:
         patch.setattr(file, "_write_item", full)
+        with pytest.raises(ServerError, match="disk is full"):
+            put(stored, item("1", 1))
+        send(stored, "DeleteTable", {"TableName": "notes"})
+        send(stored, "CreateTable", TABLE)
         with pytest.raises(ServerError, match="disk is full"):
             put(stored, item("1", 1))
     put(stored, item("2", 1))

@@ -1,0 +1,121 @@
+"""What the tests share: engines that are started once, databases on them, and a loop for `async def` tests."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from lift_dynamorm import Database
+from lift_dynamorm.sync import drive
+from lift_dynamorm.transport.local import LocalTransport
+from tests.engines import Engine, EngineUnavailable, start
+from tests.wire import ValidatingTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+
+    from lift_dynamorm import Model, SyncSession
+    from lift_dynamorm.transport import Transport
+
+# Fixtures that hold a whole engine are meant to be shared between examples: each example writes keys of its own.
+_SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+settings.register_profile("ci", deadline=None, derandomize=True, database=None, suppress_health_check=_SLOW)
+settings.register_profile("deep", deadline=None, max_examples=2000, suppress_health_check=_SLOW)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+class Engines:
+    """The engines of this run, each started when it is first asked for."""
+
+    def __init__(self, runner: asyncio.Runner) -> None:
+        self._runner = runner
+        self._started: dict[str, Engine | EngineUnavailable] = {}
+        self._transports: dict[str, Transport] = {}
+
+    def transport(self, name: str) -> Transport:
+        """A transport to the engine that holds every request to the wire format; skips the test where it cannot run."""
+        if name not in self._started:
+            try:
+                engine = start(name)
+            except EngineUnavailable as error:
+                self._started[name] = error
+            else:
+                self._started[name] = engine
+                self._transports[name] = ValidatingTransport(engine.transport())
+        found = self._started[name]
+        if isinstance(found, EngineUnavailable):
+            pytest.skip(str(found))
+        return self._transports[name]
+
+    def stop(self, name: str) -> None:
+        transport = self._transports.pop(name, None)
+        if transport is not None:
+            self._runner.run(transport.aclose())
+            drive(transport.blocking.aclose())
+        engine = self._started.pop(name, None)
+        if engine is not None and not isinstance(engine, EngineUnavailable):
+            engine.stop()
+
+    def stop_all(self) -> None:
+        for name in list(self._started):
+            self.stop(name)
+
+
+@pytest.fixture(scope="session")
+def runner() -> Iterator[asyncio.Runner]:
+    """The event loop of every `async def` test."""
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture(scope="session")
+def engines(runner: asyncio.Runner) -> Iterator[Engines]:
+    engines = Engines(runner)
+    yield engines
+    engines.stop_all()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run an `async def` test: on the loop, or without any where the test has the parameter ``way="sync"``."""
+    if not asyncio.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    # The names of pytest's own call: the arguments of the function, not every fixture that is active.
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    coroutine: Coroutine[Any, Any, None] = pyfuncitem.obj(**arguments)
+    if pyfuncitem.funcargs.get("way") == "sync":
+        drive(coroutine)
+    else:
+        runner: asyncio.Runner = pyfuncitem._request.getfixturevalue("runner")
+        runner.run(coroutine)
+    return True
+
+
+def unique_tables() -> Callable[[str], str]:
+    """Name the tables of one test: the same in no two tests, whatever engine holds them."""
+    prefix = f"t{uuid.uuid4().hex[:12]}-"
+    return lambda name: prefix + name
+
+
+@pytest.fixture
+def db() -> Iterator[Database]:
+    """A database of its own, on the embedded engine."""
+    database = Database(transport=ValidatingTransport(LocalTransport()), cursor_keys=["secret"])
+    yield database
+    database.sync.close()
+
+
+@pytest.fixture
+def opened(db: Database) -> Callable[..., SyncSession]:
+    """Create the tables of models on the embedded engine, and open a session."""
+
+    def open_session(*models: type[Model], tenant: str | None = None) -> SyncSession:
+        db.sync.create_tables(*models)
+        return db.sync.session(tenant)
+
+    return open_session
