@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from lift_dynamorm.operations.context import Context
     from lift_dynamorm.schema import Schema
 
+    from lift_dynamorm.scalars import Wire
+
     Item = dict[str, Any]
 
 
@@ -48,7 +50,7 @@ def update_instance(
         return None
     version = held_version(schema, instance)
     changes += key_changes(schema, changes, base, prefix)
-    changes += _stamps(context, schema, version)
+    changes += _stamps(schema, version, encode_datetime(context.now()))
     lock = None if version is None else version_guard(schema, version)
     return Write(
         schema,
@@ -78,13 +80,14 @@ def update_key(
     if not changes:
         raise UsageError(f"update of {schema.name} by key changes nothing; give fields, as in name=... or F.n.add(1)")
     changes += key_changes(schema, changes, None, context.prefix)
-    changes += _stamps(context, schema, None)
+    now = encode_datetime(context.now())
+    changes += _stamps(schema, None, now)
     if upsert:
         changes += _key_fields(schema, key_values)
         created = schema.roles.created_at
         if created is not None:
             name = Name((schema.fields[created].attribute,))
-            changes.append(Change("SET", name, IfNotExists(name, Literal(encode_datetime(context.now())))))
+            changes.append(Change("SET", name, IfNotExists(name, Literal(now))))
     guard = condition if upsert else every((exists(schema), condition))
     return Write(schema, "update", "update", key, changes=tuple(changes), guard=guard)
 
@@ -100,7 +103,7 @@ def _key_fields(schema: Schema[Any], key_values: Mapping[str, Any]) -> list[Chan
     return changes
 
 
-def _stamps(context: Context, schema: Schema[Any], version: int | None) -> list[Change]:
+def _stamps(schema: Schema[Any], version: int | None, now: Wire) -> list[Change]:
     """Count the version up and note the time. Without a version in hand, DynamoDB counts."""
     changes = []
     if schema.roles.version is not None:
@@ -112,7 +115,7 @@ def _stamps(context: Context, schema: Schema[Any], version: int | None) -> list[
             changes.append(Change("SET", name, Literal({"N": str(version + 1)})))
     if schema.roles.updated_at is not None:
         name = Name((schema.fields[schema.roles.updated_at].attribute,))
-        changes.append(Change("SET", name, Literal(encode_datetime(context.now()))))
+        changes.append(Change("SET", name, Literal(now)))
     return changes
 
 

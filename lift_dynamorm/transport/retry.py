@@ -38,7 +38,7 @@ async def _asyncio_sleep(seconds: float) -> None:
 class RetryTransport:
     """Wrap a one-attempt transport with retries: exponential backoff with full jitter inside one deadline.
 
-    timeout: seconds for an operation with all its retries, when the caller gives no deadline.
+    timeout: seconds for an operation with all its retries; a caller's deadline may only shorten it.
     max_attempts: a further limit; None leaves it to the deadline.
     base, cap: attempt n waits a random time below ``min(cap, base * 2**n)`` seconds.
 
@@ -96,8 +96,9 @@ class RetryTransport:
         return self._blocking
 
     async def send(self, operation: str, payload: Payload, *, deadline: float | None = None) -> Payload:
-        if deadline is None:
-            deadline = self._clock() + self._timeout
+        limit = self._clock() + self._timeout
+        if deadline is None or deadline > limit:
+            deadline = limit
         try:
             return await self._inner.send(operation, payload, deadline=deadline)
         except ServiceError as error:

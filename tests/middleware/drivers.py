@@ -43,7 +43,7 @@ def in_process(app: ASGIApp) -> Iterator[Client]:
     """httpx's own ASGI transport, one event loop for all requests."""
     loop = asyncio.new_event_loop()
     client = httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=app, raise_app_exceptions=False),  # type: ignore[arg-type]  # same ASGI
+        transport=httpx.ASGITransport(app=app, raise_app_exceptions=False),
         base_url="http://test",
     )
 
@@ -66,7 +66,7 @@ class Uvicorn:
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
-        config = uvicorn.Config(app, log_level="critical", lifespan="auto")  # type: ignore[arg-type]  # same ASGI
+        config = uvicorn.Config(app, log_level="critical", lifespan="auto")
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
 
