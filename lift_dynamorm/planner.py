@@ -14,7 +14,7 @@ from lift_dynamorm.errors import QueryError
 from lift_dynamorm.keys import LAST, SEPARATOR, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from lift_dynamorm.indexes import Index, KeyAttribute
     from lift_dynamorm.schema import Schema

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from lift_dynamorm.errors import ItemNotFound, SessionClosed, UsageError
 from lift_dynamorm.keys import tenant_prefix
-from lift_dynamorm.model import Model, remember, schema_of, stored_item
+from lift_dynamorm.model import Model, schema_of, stored_item
 from lift_dynamorm.operations.context import Context
 from lift_dynamorm.operations.delete import delete_instance, delete_key
 from lift_dynamorm.operations.get import get_item
@@ -38,11 +38,15 @@ M = TypeVar("M", bound=Model)
 class _Work:
     """The open transaction, shared by a session and its sync twin."""
 
-    __slots__ = ("ended", "unit")
+    __slots__ = ("chained", "ended", "unit")
 
     def __init__(self) -> None:
         self.unit: UnitOfWork | None = None
+        self.chained = False
         self.ended = ""
+
+    def close(self) -> None:
+        self.unit = UnitOfWork() if self.chained else None
 
 
 class Session:
@@ -234,7 +238,6 @@ class Session:
                 raise UsageError("delete(instance) takes its key from the instance; leave the key out")
             condition = self._condition(context, type(target), if_)
             await self._write(context, delete_instance(context, target, condition, missing_ok=missing_ok))
-            remember(target, None)
             return
         schema = schema_of(target)
         wire = schema.key_from({**key, **fields} if key else fields, context.prefix)
@@ -283,10 +286,11 @@ class Session:
             raise
         await self.commit()
 
-    def begin(self) -> None:
-        """Hold back writes from now on, until `commit` or `rollback`."""
+    def begin(self, *, chain: bool = False) -> None:
+        """Hold back writes from now on, until `commit` or `rollback`; `chain`: these begin the next one."""
         if self._work.ended:
             raise SessionClosed(self._work.ended)
+        self._work.chained = chain
         if self._work.unit is None:
             self._work.unit = UnitOfWork()
 
@@ -301,19 +305,21 @@ class Session:
         except BaseException:
             self.rollback()
             raise
-        self._work.unit = None
+        self._work.close()
         unit.clear()
 
     def rollback(self) -> None:
         """Forget what was held back, give instances their old values, and end the transaction."""
         unit = self._work.unit
-        self._work.unit = None
+        self._work.close()
         if unit is not None:
             unit.rollback()
 
     def end(self, reason: str) -> None:
-        """Refuse every write from now on with `SessionClosed(reason)`; reads go on."""
+        """Roll back what is held back, and refuse every write from now on with `SessionClosed(reason)`; reads go on."""
+        self._work.chained = False
         self._work.ended = reason
+        self.rollback()
 
     @property
     def unit_of_work(self) -> UnitOfWork | None:

@@ -141,8 +141,6 @@ def identity(schema: Schema[Any], key: Mapping[str, Any]) -> tuple[Any, ...]:
 def _merge(known: Pending, write: Write, after: Item | None) -> Write:
     """Make one write of two to the same item. The first one's guard stays: it is about the stored item."""
     first = known.write
-    if write.kind == "check":
-        return first
     if write.kind == "update":
         if first.kind == "update":
             changes = _merge_changes(first.changes, write.changes, known, write.schema.name)

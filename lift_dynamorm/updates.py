@@ -11,7 +11,7 @@ from lift_dynamorm.conditions import Literal, Name, Placeholders, find, same
 from lift_dynamorm.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     Wire = dict[str, Any]
 

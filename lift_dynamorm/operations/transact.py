@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MAX_OPERATIONS = 100
 MAX_BYTES = 4 * 1024 * 1024
-_ACTIONS = {"put": "Put", "update": "Update", "delete": "Delete", "check": "ConditionCheck"}
+_ACTIONS = {"put": "Put", "update": "Update", "delete": "Delete"}
 _THROTTLES = ("ThrottlingError", "ProvisionedThroughputExceeded")
 
 

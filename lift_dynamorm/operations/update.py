@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from lift_dynamorm.expressions import Assignment
     from lift_dynamorm.model import Model
     from lift_dynamorm.operations.context import Context
-    from lift_dynamorm.schema import Schema
-
     from lift_dynamorm.scalars import Wire
+    from lift_dynamorm.schema import Schema
 
     Item = dict[str, Any]
 

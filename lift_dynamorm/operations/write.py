@@ -37,7 +37,7 @@ _OPERATIONS = {"put": "PutItem", "update": "UpdateItem", "delete": "DeleteItem"}
 class Write:
     """One item's write.
 
-    kind: ``put``, ``update``, ``delete`` or ``check``. verb: what the caller said, for messages.
+    kind: ``put``, ``update`` or ``delete``. verb: what the caller said, for messages.
     guard: what must hold of the item as it is. expected: the version the caller holds, None without a lock.
     stamps: field values that the instance takes on once the write is done.
     """
@@ -136,8 +136,6 @@ class Write:
             return self.item
         if self.kind == "delete":
             return None
-        if self.kind == "check":
-            return before
         return updates.apply(self.changes, before or self.key)
 
     def check(self, current: Item | None, prefix: str) -> None:

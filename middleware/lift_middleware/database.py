@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from lift_dynamorm.errors import DynamORMError, TenantMissing
 from lift_middleware.problems import INTERNAL, problem_of
@@ -137,7 +137,7 @@ class _Exchange:
         self.answered = False
         self.disconnected = False
         self.session = middleware.database.session(tenant, deadline=middleware.deadline(scope))
-        self.session.begin()
+        self.session.begin(chain=True)
         self._place(self.session)
 
     def _place(self, session: Session) -> None:
@@ -156,10 +156,9 @@ class _Exchange:
             problem = None if self.started or self.answered else problem_of(error)
             if problem is None:
                 raise
-            self.session.rollback()
             await problem.send(self.send)
         finally:
-            self.session.rollback()
+            self.session.end(_STARTED)
 
     async def _receive(self) -> Message:
         message, self._unread = self._unread, None
@@ -181,20 +180,17 @@ class _Exchange:
 
     async def _finish(self, status: int) -> None:
         """End the transaction: commit it, or forget it where the response is an error."""
-        session = self.session
-        if status >= 400 or not session.unit_of_work:
-            session.rollback()
-        elif await self._has_gone():
-            log.info("%s %s: the client has gone; nothing was written", self.scope["method"], self.scope["path"])
-            self._answered()
-        else:
+        if status < 400 and self.session.unit_of_work:
+            if await self._has_gone():
+                log.info("%s %s: the client has gone; nothing was written", self.scope["method"], self.scope["path"])
+                self._answered()
             try:
-                await session.commit()
+                await self.session.commit()
             except Exception as error:
                 await self._refuse(error)
-        session.end(_STARTED)
+        self.session.end(_STARTED)
 
-    async def _refuse(self, error: Exception) -> None:
+    async def _refuse(self, error: Exception) -> NoReturn:
         """Answer in place of the app, whose response must not be sent: its writes were not stored."""
         problem = problem_of(error) or INTERNAL
         level = logging.WARNING if problem is not INTERNAL else logging.ERROR
@@ -203,9 +199,8 @@ class _Exchange:
         await problem.send(self.send)
         self._answered(error)
 
-    def _answered(self, cause: Exception | None = None) -> None:
+    def _answered(self, cause: Exception | None = None) -> NoReturn:
         self.answered = True
-        self.session.rollback()
         self.session.end(_STARTED)
         raise _Unwound from cause
 

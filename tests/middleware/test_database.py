@@ -570,3 +570,24 @@ def test_requests_at_once_do_not_leak_into_each_other() -> None:
     statuses = asyncio.run(run())
     assert [n for n in range(200) if statuses[n] == 201] == [n for n in range(200) if world.stored(str(n))]
     assert world.sent() == statuses.count(201) == 133
+
+
+def test_a_commit_by_hand_begins_the_next_transaction(serve: Any) -> None:
+    world = World()
+
+    async def route(request: Request) -> Response:
+        db = request.state.db
+        await db.create(Order(id="1"))
+        await db.commit()
+        await db.create(Order(id="2"))
+        db.rollback()
+        await db.create(Order(id="3"))
+        return PlainTextResponse("no", 400)
+
+    app = Starlette(
+        routes=[Route("/", route, methods=["POST"])],
+        middleware=[Middleware(DynamORMMiddleware, database=world.db)],
+    )
+    with serve(app) as client:
+        assert client("POST", "/").status == 400
+    assert [bool(world.stored(id)) for id in "123"] == [True, False, False]
