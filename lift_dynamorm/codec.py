@@ -1,4 +1,4 @@
-"""Compile the codec of a field from its annotation.
+"""How values of a type are stored: an encoder and a decoder, made of those of its parts.
 
 One codec serves every path: items, keys, conditions, updates, batches, transactions. What it writes reads
 back equal; what would not is refused, when the class is defined where that can be told, else before the wire.
@@ -6,21 +6,17 @@ back equal; what would not is refused, when the class is defined where that can 
 
 from __future__ import annotations
 
-import types
-import typing
-from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Mapping, MutableMapping, MutableSequence, MutableSet, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from functools import partial
 from operator import itemgetter
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, RootModel, SecretBytes, SecretStr, TypeAdapter
+from pydantic import BaseModel, SecretBytes, SecretStr
 
 from lift_dynamorm.errors import DefinitionError, InvalidValue
 from lift_dynamorm.scalars import (
@@ -56,9 +52,7 @@ from lift_dynamorm.scalars import (
 )
 
 _ANY_TAG = frozenset({"?"})
-_MAPPINGS = frozenset({Mapping, MutableMapping, OrderedDict, defaultdict})
-_SEQUENCES = frozenset({list, Sequence, MutableSequence, deque})
-_SETS = frozenset({AbstractSet, MutableSet})
+_NOTHING = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +81,7 @@ EPOCH = Codec(_N, encode_epoch, decode_datetime, (datetime, int))
 EPOCH_SECONDS = Codec(_N, encode_epoch, decode_int, (datetime, int))
 _NONE = Codec(frozenset({"NULL"}), encode_none, decode_none, (type(None),), nullable=True)
 
-_SCALARS: dict[Any, Codec] = {
+SCALARS: dict[Any, Codec] = {
     str: Codec(_S, encode_text, itemgetter("S"), (str,)),
     bool: Codec(frozenset({"BOOL"}), encode_bool, itemgetter("BOOL"), (bool,)),
     int: Codec(_N, encode_int, decode_int, (int,)),
@@ -109,53 +103,17 @@ _SCALARS: dict[Any, Codec] = {
 }
 
 
-def codec_of(annotation: Any, where: str) -> Codec:
-    """Compile the codec of an annotation; `where` names class and field in a `DefinitionError`."""
-    annotation = _bare(annotation)
+def decode_lenient(codec: Codec, wire: Wire) -> Any:
+    """Decode what may have been written otherwise; pydantic has the last word on what comes out."""
+    if "NULL" in wire:
+        return None
     try:
-        known = _SCALARS.get(annotation)
-    except TypeError:
-        known = None
-    if known is not None:
-        return known
-    origin = get_origin(annotation)
-    if origin is Union or origin is types.UnionType:
-        return _union(get_args(annotation), where)
-    if origin is Literal:
-        return _choices(tuple((value, value) for value in get_args(annotation)), where)
-    kind = origin or annotation
-    if isinstance(kind, type):
-        if issubclass(kind, Enum):
-            return _choices(tuple((member, member.value) for member in kind), where)
-        if issubclass(kind, BaseModel):
-            return _model(annotation, where)
-        if issubclass(kind, set | frozenset) or kind in _SETS:
-            return _set(get_args(annotation), where)
-        if (issubclass(kind, dict) and not typing.is_typeddict(kind)) or kind in _MAPPINGS:
-            return _mapping(get_args(annotation), where)
-        if kind is tuple:
-            return _tuple(get_args(annotation), where)
-        if kind in _SEQUENCES:
-            return _sequence(get_args(annotation), kind, where)
-        if issubclass(kind, str | int | float | Decimal | bytes | datetime | date) and origin is None:
-            base = next(_SCALARS[c] for c in kind.__mro__ if c in _SCALARS)
-            return Codec(base.tags, base.encode, base.decode, (kind, *base.kinds))
-    return _foreign(annotation, where)
+        return codec.decode(wire)
+    except (KeyError, ValueError, TypeError, ArithmeticError):
+        return decode_any(wire)
 
 
-def _bare(annotation: Any) -> Any:
-    while True:
-        if get_origin(annotation) is Annotated:
-            annotation = get_args(annotation)[0]
-        elif isinstance(annotation, typing.NewType):
-            annotation = annotation.__supertype__
-        elif type(annotation).__name__ == "TypeAliasType" and not get_args(annotation):
-            annotation = annotation.__value__
-        else:
-            return annotation
-
-
-def _nested(wire_codec: Codec) -> tuple[Callable[[Any], Wire], Callable[[Wire], Any]]:
+def nested_coders(wire_codec: Codec) -> tuple[Callable[[Any], Wire], Callable[[Wire], Any]]:
     """Coders for a value inside a list, map or tuple, where absence cannot stand for None or an empty set."""
     encode, decode = wire_codec.encode, wire_codec.decode
     if wire_codec.is_set:
@@ -167,9 +125,9 @@ def _nested(wire_codec: Codec) -> tuple[Callable[[Any], Wire], Callable[[Wire], 
     return encode, decode
 
 
-def _sequence(args: tuple[Any, ...], kind: type, where: str) -> Codec:
-    element = codec_of(args[0], where) if args else ANY
-    encode_element, decode_element = _nested(element)
+def sequence_codec(element: Codec, kind: type) -> Codec:
+    """Store a list, or what is like one."""
+    encode_element, decode_element = nested_coders(element)
     wanted = "a list" if kind is list else f"a {kind.__name__.lower()}"
 
     def encode(value: Any) -> Wire:
@@ -183,24 +141,21 @@ def _sequence(args: tuple[Any, ...], kind: type, where: str) -> Codec:
     return Codec(frozenset({"L"}), encode, decode, (list, kind), element=element)
 
 
-def _tuple(args: tuple[Any, ...], where: str) -> Codec:
-    if not args or (len(args) == 2 and args[1] is Ellipsis):
-        element = codec_of(args[0], where) if args else ANY
-        coders = None
-        encode_element, decode_element = _nested(element)
-    else:
-        coders = [_nested(codec_of(arg, where)) for arg in args]
+def tuple_codec(elements: Sequence[Codec], *, repeated: bool) -> Codec:
+    """Store a tuple: of one element any number of times, or of these."""
+    coders = [nested_coders(element) for element in elements]
+    encode_element, decode_element = coders[0] if repeated else nested_coders(ANY)
 
     def encode(value: Any) -> Wire:
-        if not isinstance(value, tuple | list) or (coders is not None and len(coders) != len(value)):
-            raise refuse(value, "a tuple" if coders is None else f"a tuple of {len(coders)}")
-        if coders is None:
+        if not isinstance(value, tuple | list) or (not repeated and len(coders) != len(value)):
+            raise refuse(value, "a tuple" if repeated else f"a tuple of {len(coders)}")
+        if repeated:
             return {"L": [encode_element(v) for v in value]}
         return {"L": [encode(v) for (encode, _), v in zip(coders, value, strict=True)]}
 
     def decode(wire: Wire) -> Any:
         values = wire["L"]
-        if coders is None:
+        if repeated:
             return tuple(decode_element(v) for v in values)
         if len(values) != len(coders):
             return tuple(decode_any(v) for v in values)
@@ -209,16 +164,13 @@ def _tuple(args: tuple[Any, ...], where: str) -> Codec:
     return Codec(frozenset({"L"}), encode, decode, (tuple,))
 
 
-def _mapping(args: tuple[Any, ...], where: str) -> Codec:
-    if not args:
-        return Codec(frozenset({"M"}), encode_any, decode_any, (dict,))
-    key = codec_of(args[0], where)
+def mapping_codec(key: Codec, element: Codec, where: str) -> Codec:
+    """Store a dict as a map; its keys as the text of their values."""
     if key.tags != _S and key.tags != _N:
-        msg = f"{where}: the keys of a map are stored as text; {args[0]!r} cannot be"
+        msg = f"{where}: the keys of a map are stored as text, and are text, numbers, dates or ids"
         raise DefinitionError(msg)
     (key_tag,) = key.tags
-    element = codec_of(args[1], where)
-    encode_element, decode_element = _nested(element)
+    encode_element, decode_element = nested_coders(element)
     decode_key = key.decode
 
     def encode(value: Any) -> Wire:
@@ -227,15 +179,15 @@ def _mapping(args: tuple[Any, ...], where: str) -> Codec:
         return {"M": {key.encode(k)[key_tag]: encode_element(v) for k, v in value.items()}}
 
     def decode(wire: Wire) -> Any:
-        if key_tag == "S" and decode_key is _SCALARS[str].decode:
+        if key_tag == "S" and decode_key is SCALARS[str].decode:
             return {k: decode_element(v) for k, v in wire["M"].items()}
         return {decode_key({key_tag: k}): decode_element(v) for k, v in wire["M"].items()}
 
     return Codec(frozenset({"M"}), encode, decode, (dict,), element=element)
 
 
-def _set(args: tuple[Any, ...], where: str) -> Codec:
-    element = codec_of(args[0], where) if args else ANY
+def set_codec(element: Codec) -> Codec:
+    """Store a set as SS, NS or BS where DynamoDB has one for its values."""
     if len(element.tags) != 1 or not element.tags <= {"S", "N", "B"}:
         if element.tags == _ANY_TAG:
             return Codec(_ANY_TAG, encode_any, decode_any, (set, frozenset), is_set=True)
@@ -261,7 +213,7 @@ def _set(args: tuple[Any, ...], where: str) -> Codec:
 
 def _set_as_list(element: Codec) -> Codec:
     """Store a set whose values DynamoDB has no set type for as a list; pydantic makes it a set again."""
-    encode_element, decode_element = _nested(element)
+    encode_element, decode_element = nested_coders(element)
 
     def encode(value: Any) -> Wire:
         if not isinstance(value, set | frozenset):
@@ -274,7 +226,7 @@ def _set_as_list(element: Codec) -> Codec:
     return Codec(frozenset({"L"}), encode, decode, (set, frozenset), element=element)
 
 
-def _choices(pairs: tuple[tuple[Any, Any], ...], where: str) -> Codec:
+def choices_codec(pairs: tuple[tuple[Any, Any], ...], where: str) -> Codec:
     """Store one of a fixed number of values, an Enum by its value."""
     by_wire: dict[tuple[str, Any], Any] = {}
     by_value: dict[tuple[type, Any], Wire] = {}
@@ -300,157 +252,21 @@ def _choices(pairs: tuple[tuple[Any, Any], ...], where: str) -> Codec:
 
     def decode(wire: Wire) -> Any:
         ((tag, text),) = wire.items()
-        found = by_wire.get((tag, text), ABSENT)
-        return decode_any(wire) if found is ABSENT else found
+        found = by_wire.get((tag, text), _NOTHING)
+        return decode_any(wire) if found is _NOTHING else found
 
     tags = frozenset(tag for tag, _ in by_wire)
     kinds = tuple({type(value) for value, _ in pairs})
     return Codec(tags - {"NULL"} or tags, encode, decode, kinds, nullable="NULL" in tags)
 
 
-@dataclass(frozen=True, slots=True)
-class NestedField:
-    """A field of a nested model: its attribute in the map, its input key for pydantic, and its codec."""
+def union_codec(codecs: Sequence[Codec], members: str, where: str, *, nullable: bool) -> Codec:
+    """Store one of several types; refused where a value could not be told apart when it is read.
 
-    name: str
-    attribute: str
-    key: str
-    codec: Codec
-    null: bool
-    absent: Any
-
-
-ABSENT = object()
-
-
-def field_names(model: type[BaseModel], name: str, where: str) -> tuple[str, str]:
-    """Tell a field's attribute name in DynamoDB, and the name pydantic takes it by."""
-    info = model.model_fields[name]
-    attribute = info.serialization_alias or info.alias or name
-    alias = info.validation_alias
-    if alias is None or model.model_config.get("validate_by_alias") is False:
-        return attribute, name
-    if isinstance(alias, str):
-        return attribute, alias
-    choices = [choice for choice in getattr(alias, "choices", ()) if isinstance(choice, str)]
-    if not choices:
-        msg = f"{where}: an AliasPath cannot be written back; give the field a plain alias"
-        raise DefinitionError(msg)
-    return attribute, choices[0]
-
-
-def absent_value(model: type[BaseModel], name: str, codec: Codec, where: str, *, null: bool) -> tuple[bool, Any]:
-    """Say how None is stored, and what an absent attribute means to a field.
-
-    Returns whether None is stored as NULL (it is where absence would read back as something else), and the
-    value that stands for absence where pydantic would not supply it (`ABSENT` where it does).
+    members: the types, as a message names them. nullable: None is one of the values.
     """
-    info = model.model_fields[name]
-    if info.is_required():
-        if codec.is_set and not codec.nullable:
-            return null, set()
-        return null, None if codec.nullable else ABSENT
-    default = info.default if info.default_factory is None else ABSENT
-    if codec.is_set and not codec.nullable and default is not ABSENT and default:
-        msg = (
-            f"{where}: the default of a set must be empty: an empty set is stored as an absent attribute, "
-            f"and would read back as {default!r}"
-        )
-        raise DefinitionError(msg)
-    return null or (codec.nullable and default is not None), ABSENT
-
-
-_nested_fields: dict[type[BaseModel], tuple[NestedField, ...]] = {}
-
-
-def nested_fields(model: type[BaseModel]) -> tuple[NestedField, ...]:
-    """Compile the fields of a nested model, once; a model may hold itself."""
-    found = _nested_fields.get(model)
-    if found is None:
-        fields = []
-        for name, info in model.model_fields.items():
-            where = f"{model.__name__}.{name}"
-            codec = codec_of(info.annotation, where)
-            attribute, key = field_names(model, name, where)
-            null, absent = absent_value(model, name, codec, where, null=False)
-            fields.append(NestedField(name, attribute, key, codec, null, absent))
-        found = _nested_fields[model] = tuple(fields)
-    return found
-
-
-def _model(model: type[BaseModel], where: str) -> Codec:
-    if issubclass(model, RootModel):
-        return _root_model(model, where)
-    keeps_extra = model.model_config.get("extra") in ("allow", "forbid")
-    by_attribute: dict[str, NestedField] = {}
-
-    def encode(value: Any) -> Wire:
-        if type(value) is not model:
-            wanted = f"a {model.__name__}"
-            if isinstance(value, model):
-                wanted += f" but a subclass, which would read back as {model.__name__}; declare a union"
-            raise refuse(value, wanted)
-        values = value.__dict__
-        wire: Wire = {}
-        for field in nested_fields(model):
-            item = values[field.name]
-            try:
-                if item is None and field.codec.nullable:
-                    if field.null:
-                        wire[field.attribute] = NULL_WIRE
-                elif not field.codec.is_set or item:
-                    wire[field.attribute] = field.codec.encode(item)
-            except InvalidValue as error:
-                raise InvalidValue(f"{field.name}: {error}", field=field.name) from None
-        for name, item in (value.model_extra or {}).items():
-            wire[name] = encode_any(item)
-        return {"M": wire}
-
-    def decode(wire: Wire) -> Any:
-        if not by_attribute:
-            by_attribute.update({field.attribute: field for field in nested_fields(model)})
-        data: dict[str, Any] = {}
-        for attribute, value in wire["M"].items():
-            field = by_attribute.get(attribute)
-            if field is not None:
-                data[field.key] = decode_lenient(field.codec, value)
-            elif keeps_extra:
-                data[attribute] = decode_any(value)
-        for field in by_attribute.values():
-            if field.absent is not ABSENT and field.key not in data:
-                data[field.key] = set() if field.codec.is_set and field.absent is not None else field.absent
-        return data
-
-    return Codec(frozenset({"M"}), encode, decode, (model,), model=model)
-
-
-def _root_model(model: type[BaseModel], where: str) -> Codec:
-    inner = codec_of(model.model_fields["root"].annotation, where)
-    encode_root, decode_root = _nested(inner)
-
-    def encode(value: Any) -> Wire:
-        if not isinstance(value, model):
-            raise refuse(value, f"a {model.__name__}")
-        return encode_root(value.root)  # type: ignore[attr-defined]  # RootModel, known by issubclass above
-
-    return Codec(inner.tags, encode, decode_root, (model,))
-
-
-def decode_lenient(codec: Codec, wire: Wire) -> Any:
-    """Decode what may have been written otherwise; pydantic has the last word on what comes out."""
-    if "NULL" in wire:
-        return None
-    try:
-        return codec.decode(wire)
-    except (KeyError, ValueError, TypeError, ArithmeticError):
-        return decode_any(wire)
-
-
-def _union(members: tuple[Any, ...], where: str) -> Codec:
-    codecs = [codec_of(member, where) for member in members if member not in (None, type(None))]
-    nullable = len(codecs) < len(members) or any(codec.nullable for codec in codecs)
     if len(codecs) == 1:
-        return _optional(codecs[0])
+        return _optional(codecs[0]) if nullable else codecs[0]
     by_tag: dict[str, list[Codec]] = {}
     for codec in codecs:
         for tag in codec.tags:
@@ -466,10 +282,10 @@ def _union(members: tuple[Any, ...], where: str) -> Codec:
         failure: InvalidValue | None = None
         for codec in exact or [codec for codec in codecs if isinstance(value, codec.kinds)]:
             try:
-                return _nested(codec)[0](value)
+                return nested_coders(codec)[0](value)
             except InvalidValue as error:
                 failure = failure or error
-        raise failure or refuse(value, f"one of {', '.join(map(_name, members))}")
+        raise failure or refuse(value, members)
 
     def decode(wire: Wire) -> Any:
         (tag,) = wire
@@ -491,7 +307,7 @@ def _union(members: tuple[Any, ...], where: str) -> Codec:
 
 
 def _optional(codec: Codec) -> Codec:
-    inner = _nested(codec)[0] if not codec.is_set else codec.encode
+    inner = nested_coders(codec)[0] if not codec.is_set else codec.encode
 
     def encode(value: Any) -> Wire:
         return NULL_WIRE if value is None else inner(value)
@@ -511,7 +327,7 @@ def _optional(codec: Codec) -> Codec:
     )
 
 
-def _check_union(tag: str, sharing: list[Codec], members: tuple[Any, ...], where: str) -> None:
+def _check_union(tag: str, sharing: list[Codec], members: str, where: str) -> None:
     if len(sharing) < 2 or tag in ("M", "L", "?", "BOOL"):
         return
     kinds = {codec.kinds[0] for codec in sharing}
@@ -522,45 +338,7 @@ def _check_union(tag: str, sharing: list[Codec], members: tuple[Any, ...], where
     if tag == "S" and all(issubclass(kind, str) for codec in sharing for kind in codec.kinds):
         return
     msg = (
-        f"{where}: {' | '.join(map(_name, members))}: several of these are stored as DynamoDB type {tag}, "
+        f"{where}: {members}: several of these are stored as DynamoDB type {tag}, "
         "so a value could read back as another; wrap them in models with a Literal discriminator"
     )
     raise DefinitionError(msg)
-
-
-def _name(annotation: Any) -> str:
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation).removeprefix("typing.")
-
-
-def _foreign(annotation: Any, where: str) -> Codec:
-    """Store a type only pydantic knows (EmailStr, AnyUrl, a dataclass ...) as pydantic writes it."""
-    try:
-        adapter: TypeAdapter[Any] = TypeAdapter(annotation)
-        form = adapter.json_schema(mode="serialization")
-    except Exception as error:  # pydantic raises several unrelated classes here, all meaning "no"
-        msg = f"{where}: {_name(annotation)} cannot be stored: {error}"
-        raise DefinitionError(msg) from None
-    is_text = form.get("type") == "string" and "enum" not in form
-
-    def encode(value: Any) -> Wire:
-        if is_text and type(value) is str:
-            return encode_text(value)
-        return _encode_dumped(adapter.dump_python(value, mode="python" if not is_text else "json"))
-
-    return Codec(_S if is_text else _ANY_TAG, encode, decode_any, (str, object) if is_text else (object,))
-
-
-def _encode_dumped(value: Any) -> Wire:
-    """Encode what pydantic dumped in Python form: dates, decimals and sets may stand inside."""
-    if isinstance(value, Mapping):
-        return {"M": {str(k): _encode_dumped(v) for k, v in value.items()}}
-    if isinstance(value, list | tuple):
-        return {"L": [_encode_dumped(v) for v in value]}
-    if isinstance(value, set | frozenset):
-        return {"L": [_encode_dumped(v) for v in value]}
-    if isinstance(value, Enum):
-        return encode_any(value.value)
-    known = _SCALARS.get(type(value))
-    if known is not None:
-        return known.encode(value)
-    return encode_text(str(value))

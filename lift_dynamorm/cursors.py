@@ -39,14 +39,11 @@ class CursorSigner:
     def sign(self, position: dict[str, Any], *, query: bytes, tenant: str) -> str:
         """Write a cursor for the query with this fingerprint."""
         content = orjson.dumps([int(self.now() + self.lifetime), _digest(tenant.encode()), _digest(query), position])
-        return urlsafe_b64encode(content + self._mac(self.keys[0], content)).decode().rstrip("=")
+        return _encoded(content + self._mac(self.keys[0], content))
 
     def open(self, cursor: str, *, query: bytes, tenant: str) -> dict[str, Any]:
         """Give the position a cursor stands for; raises CursorError where it is not one for this query and tenant."""
-        try:
-            raw = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        except ValueError:
-            raise CursorError(f"the cursor is not one of ours, or is damaged. {_AGAIN}") from None
+        raw = _decoded(cursor)
         content, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
         if not any(hmac.compare_digest(mac, self._mac(key, content)) for key in self.keys):
             raise CursorError(f"the cursor was changed, or was signed with a key that is no longer known. {_AGAIN}")
@@ -64,6 +61,20 @@ class CursorSigner:
     @staticmethod
     def _mac(key: bytes, content: bytes) -> bytes:
         return hmac.digest(key, b"lift-dynamorm cursor\0" + content, "sha256")[:_MAC_BYTES]
+
+
+def _encoded(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def _decoded(cursor: str) -> bytes:
+    try:
+        raw = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        if _encoded(raw) == cursor:
+            return raw
+    except (TypeError, ValueError):
+        pass
+    raise CursorError(f"the cursor is not one of ours, or is damaged. {_AGAIN}") from None
 
 
 def _digest(value: bytes) -> str:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from lift_dynamorm.codec import EPOCH, EPOCH_SECONDS, Codec, absent_value, codec_of, field_names
+from lift_dynamorm.annotations import FieldSchema, codec_of, field_schema
+from lift_dynamorm.codec import EPOCH, EPOCH_SECONDS, Codec
 from lift_dynamorm.errors import DefinitionError
 from lift_dynamorm.expressions import Path
 from lift_dynamorm.fields import (
@@ -21,7 +22,7 @@ from lift_dynamorm.fields import (
 )
 from lift_dynamorm.indexes import GSI, LSI, Index, KeyAttribute, Table
 from lift_dynamorm.keys import KeyTemplate, Part
-from lift_dynamorm.schema import FieldSchema, Roles, Schema
+from lift_dynamorm.schema import Roles, Schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,9 +91,7 @@ class _Compiler:
         codec = codec_of(info.annotation, where)
         for role in roles:
             codec = self._take_role(role, name, codec, where)
-        attribute, key = field_names(self.model, name, where)
-        null, absent = absent_value(self.model, name, codec, where, null=NULL in roles)
-        return FieldSchema(name, attribute, key, codec, null, absent)
+        return field_schema(self.model, name, codec, null=NULL in roles)
 
     def _take_role(self, role: Role, name: str, codec: Codec, where: str) -> Codec:
         if role is NULL:

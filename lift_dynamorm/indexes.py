@@ -92,13 +92,14 @@ class KeyAttribute:
         return wire
 
     def _check_length(self, value: str, side: str) -> None:
-        what = f"the {side} key {' and '.join(self.fields) or self.attribute}"
+        what = "the partition key made of it" if side == "partition" else "the sort key made of it"
+        field = self.fields[0] if self.fields else self.attribute
         if not value:
-            raise InvalidValue(f"{what} is empty, which DynamoDB does not allow", field=self.attribute)
+            raise InvalidValue(f"{what} is empty, which DynamoDB does not allow", field=field)
         size = len(value.encode())
         if size > _MAX_BYTES[side]:
             msg = f"{what} takes {size} bytes; DynamoDB allows {_MAX_BYTES[side]}"
-            raise InvalidValue(msg, field=self.attribute)
+            raise InvalidValue(msg, field=field)
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,7 +152,7 @@ class Asked(Generic[M]):
         order = None
         if self.order is not None:
             name = self.order.removeprefix("-")
-            order = (str(resolve_path(schema, Path((name,)))[0].parts[0]), not self.order.startswith("-"))
+            order = (str(resolve_path(schema, Path((name,))).name.parts[0]), not self.order.startswith("-"))
         return plan(schema, conditions, prefix, order=order, index=self.chosen, consistent=self.is_consistent)
 
     def _size(self, chosen: Plan) -> int | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from lift_dynamorm import updates
-from lift_dynamorm.codec import ANY, Codec, nested_fields
+from lift_dynamorm.annotations import REQUIRED, nested_fields
+from lift_dynamorm.codec import ANY, Codec
 from lift_dynamorm.conditions import Condition, Every, Literal, Name, Negation, Operand, Predicate, SizeOf, Some
 from lift_dynamorm.errors import InvalidValue, QueryError, UsageError
 from lift_dynamorm.expressions import (
@@ -30,25 +33,36 @@ from lift_dynamorm.updates import Change
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from lift_dynamorm.schema import FieldSchema, Schema
+    from lift_dynamorm.annotations import FieldSchema
+    from lift_dynamorm.schema import Schema
 
     Wire = dict[str, Any]
 
 _FUNCTIONS = {"exists": "attribute_exists", "not_exists": "attribute_not_exists", "type": "attribute_type"}
 
 
-def resolve_path(schema: Schema[Any], path: Path) -> tuple[Name, Codec]:
-    """Check a path against the model, and find the codec of what lies at its end."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a path leads to: its name in DynamoDB, its codec, and the field it is, None where it is none."""
+
+    name: Name
+    codec: Codec
+    field: FieldSchema | None
+
+
+def resolve_path(schema: Schema[Any], path: Path) -> Place:
+    """Check a path against the model, and find what lies at its end."""
     first, *rest = path.parts
     field = _field(schema, str(first))
     if field is None:
-        return Name(path.parts), ANY
+        return Place(Name(path.parts), ANY, None)
     parts: list[str | int] = [field.attribute]
     codec = field.codec
     for part in rest:
-        codec, part = _inside(schema, codec, part, path)
-        parts.append(part)
-    return Name(tuple(parts)), codec
+        field = _field_inside(schema, codec, part, path)
+        parts.append(field.attribute if field is not None else part)
+        codec = field.codec if field is not None else _element(codec)
+    return Place(Name(tuple(parts)), codec, field)
 
 
 def _field(schema: Schema[Any], name: str) -> FieldSchema | None:
@@ -60,23 +74,27 @@ def _field(schema: Schema[Any], name: str) -> FieldSchema | None:
     return field
 
 
-def _inside(schema: Schema[Any], codec: Codec, part: str | int, path: Path) -> tuple[Codec, str | int]:
+def _field_inside(schema: Schema[Any], codec: Codec, part: str | int, path: Path) -> FieldSchema | None:
+    """Find the field of a nested model; None where `part` is an element of a list or map instead."""
     if codec.model is not None and isinstance(part, str):
         fields = nested_fields(codec.model)
         for field in fields:
             if part in (field.name, field.attribute):
-                return field.codec, field.attribute
+                return field
         if codec.model.model_config.get("extra") != "allow":
             names = ", ".join(field.name for field in fields)
             raise QueryError(
                 f"{schema.name}: {path}: {codec.model.__name__} has no field `{part}`; its fields are {names}"
             )
-        return ANY, part
-    if codec.element is not None and (isinstance(part, int) == (codec.tags == {"L"})):
-        return codec.element, part
-    if codec.element is None and codec.model is None and not codec.tags <= {"S", "N", "B", "BOOL"}:
-        return ANY, part
-    raise QueryError(f"{schema.name}: {path}: nothing lies inside at {part!r}; check the path against the model")
+        return None
+    fits = isinstance(part, int) == (codec.tags == {"L"}) if codec.element is not None else codec.model is None
+    if not fits or codec.is_set or codec.tags <= {"S", "N", "B", "BOOL"}:
+        raise QueryError(f"{schema.name}: {path}: nothing lies inside at {part!r}; check the path against the model")
+    return None
+
+
+def _element(codec: Codec) -> Codec:
+    return codec.element or ANY
 
 
 # -- conditions --------------------------------------------------------------------------------------------------------
@@ -101,25 +119,26 @@ def _resolve_comparison(
     schema: Schema[Any], op: str, left: Path | Size, operands: tuple[Any, ...], prefix: str
 ) -> Condition:
     path = left.path if isinstance(left, Size) else left
-    name, codec = resolve_path(schema, path)
-    attribute = name.parts[0]
-    field = schema.by_attribute.get(str(attribute)) if len(name.parts) == 1 else None
-    tenant = prefix if field is not None and attribute in schema.prefixed else ""
+    place = resolve_path(schema, path)
+    name, codec = place.name, place.codec
+    tenant = prefix if len(name.parts) == 1 and name.parts[0] in schema.prefixed else ""
 
     def operand(value: Any) -> Operand:
         if isinstance(value, Path):
-            return resolve_path(schema, value)[0]
+            return resolve_path(schema, value).name
         if isinstance(value, Size):
-            return SizeOf(resolve_path(schema, value.path)[0])
+            return SizeOf(resolve_path(schema, value.path).name)
         if isinstance(left, Size):
             return Literal(encode_int(value))
         if op == "type":
             return Literal(encode_text(value))
         if op == "begins_with" and isinstance(value, str) and codec.tags <= {"S", "?"}:
             return Literal({"S": tenant + encode_text(value)["S"]})
-        wire = schema.encode_operand(_element(codec) if op == "contains" else codec, value, str(path))
+        wire = schema.encode_operand(_contained(codec) if op == "contains" else codec, value, str(path))
         return Literal({"S": tenant + wire["S"]} if tenant else wire)
 
+    if tenant:
+        schema.check_tenant(tenant)
     if tenant and (isinstance(left, Size) or op == "contains" or any(isinstance(v, Path | Size) for v in operands)):
         msg = f"{schema.name}: {path} is a partition key and carries the tenant; compare it with values only"
         raise QueryError(msg)
@@ -148,7 +167,7 @@ def _resolve_in(target: Operand, name: Name, operands: list[Operand | None]) -> 
     return tests[0] if len(tests) == 1 else Some(tuple(tests))
 
 
-def _element(codec: Codec) -> Codec:
+def _contained(codec: Codec) -> Codec:
     return codec.element or (codec if codec.tags <= {"S", "B"} else ANY)
 
 
@@ -178,17 +197,18 @@ def resolve_changes(
 
 
 def _resolve_assignment(schema: Schema[Any], assignment: Assignment, prefix: str) -> Change:
-    name, codec = resolve_path(schema, assignment.path)
+    place = resolve_path(schema, assignment.path)
+    name = place.name
     attribute = str(name.parts[0])
     if attribute in schema.key.fields:
         msg = f"{schema.name}: `{assignment.path}` is part of the item's key; delete the item and create another"
         raise UsageError(msg)
-    field = schema.by_attribute.get(attribute) if len(name.parts) == 1 else None
-    value = assignment.value
+    if attribute in schema.kept:
+        raise UsageError(f"{schema.name}: `{assignment.path}` is kept by the session; leave it out of the update")
     if assignment.action == "SET":
-        source = _source(schema, value, codec, field, assignment.path)
+        source = _source(schema, assignment.value, place, assignment.path)
         if source is None:
-            return Change("REMOVE", name)
+            return _removal(schema, place, assignment.path)
         if prefix and attribute in schema.prefixed:
             if not isinstance(source, Literal):
                 raise UsageError(
@@ -197,17 +217,28 @@ def _resolve_assignment(schema: Schema[Any], assignment: Assignment, prefix: str
             source = Literal({"S": prefix + source.wire["S"]})
         return Change("SET", name, source)
     if assignment.action == "REMOVE":
-        if field is not None and field.null:
-            return Change("SET", name, Literal(NULL_WIRE))
-        return Change("REMOVE", name)
-    return Change(assignment.action, name, Literal(_amount(schema, assignment, codec)))
+        return _removal(schema, place, assignment.path)
+    return Change(assignment.action, name, Literal(_amount(schema, assignment, place.codec)))
+
+
+def _removal(schema: Schema[Any], place: Place, path: Path) -> Change:
+    field = place.field
+    if field is not None and field.absent is REQUIRED:
+        msg = f"{schema.name}.{path} is required and cannot be None or removed; the item could not be read any more"
+        raise InvalidValue(msg, field=str(path))
+    if field is not None and field.null:
+        return Change("SET", place.name, Literal(NULL_WIRE))
+    return Change("REMOVE", place.name)
 
 
 def _amount(schema: Schema[Any], assignment: Assignment, codec: Codec) -> Wire:
     """Encode what is added to a number or set, or deleted from a set."""
     value = assignment.value
-    if assignment.action == "ADD" and isinstance(value, int | float) and codec.tags <= {"N", "?"}:
-        return encode_any(value)
+    if assignment.action == "ADD" and _is_number(value) and codec.tags <= {"N", "?"}:
+        try:
+            return encode_any(value)
+        except InvalidValue as error:
+            raise schema.invalid(str(assignment.path), error) from None
     if not isinstance(value, set | frozenset | list | tuple) or not value:
         what = "a number or elements of a set" if assignment.action == "ADD" else "elements of a set"
         raise InvalidValue(
@@ -222,26 +253,29 @@ def _amount(schema: Schema[Any], assignment: Assignment, codec: Codec) -> Wire:
         raise schema.invalid(str(assignment.path), error) from None
 
 
-def _source(
-    schema: Schema[Any], value: Any, codec: Codec, field: FieldSchema | None, path: Path
-) -> updates.Source | None:
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+
+
+def _source(schema: Schema[Any], value: Any, place: Place, path: Path) -> updates.Source | None:
+    codec = place.codec
     match value:
         case Path():
-            return resolve_path(schema, value)[0]
+            return resolve_path(schema, value).name
         case Arithmetic(op, left, right):
-            return updates.Sum(op, _term(schema, left, codec, path), _term(schema, right, codec, path))
+            return updates.Sum(op, _term(schema, left, place, path), _term(schema, right, place, path))
         case Default(of, default):
-            return updates.IfNotExists(resolve_path(schema, of)[0], _term(schema, default, codec, path))
+            return updates.IfNotExists(resolve_path(schema, of).name, _term(schema, default, place, path))
         case Appended(of, values, front):
-            name = resolve_path(schema, of)[0]
+            name = resolve_path(schema, of).name
             own = updates.IfNotExists(name, Literal({"L": []}))
             element = codec.element or ANY
             more = Literal({"L": [schema.encode_operand(element, v, str(path)) for v in values]})
             return updates.Append(more, own) if front else updates.Append(own, more)
-        case None if field is None or not field.null:
+        case None:
             return None
-    if field is not None:
-        value = convert(schema, field, value)
+    if len(path.parts) == 1 and place.field is not None:
+        value = convert(schema, place.field, value)
     if codec.is_set and not value and isinstance(value, set | frozenset):
         return None
     try:
@@ -250,10 +284,13 @@ def _source(
         raise schema.invalid(str(path), error) from None
 
 
-def _term(schema: Schema[Any], value: Any, codec: Codec, path: Path) -> updates.Source:
-    if isinstance(value, int | float) and not isinstance(value, bool) and codec.tags == {"N"}:
-        return Literal(encode_any(value))
-    source = _source(schema, value, codec, None, path)
+def _term(schema: Schema[Any], value: Any, place: Place, path: Path) -> updates.Source:
+    if _is_number(value) and place.codec.tags == {"N"}:
+        try:
+            return Literal(encode_any(value))
+        except InvalidValue as error:
+            raise schema.invalid(str(path), error) from None
+    source = _source(schema, value, replace(place, field=None), path)
     if source is None:
         raise UsageError(f"{schema.name}.{path}: None cannot be part of a calculation")
     return source

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from lift_dynamorm.codec import ABSENT, Codec, decode_lenient
+from lift_dynamorm.annotations import ABSENT, REQUIRED, FieldSchema
+from lift_dynamorm.codec import Codec, decode_lenient
 from lift_dynamorm.errors import InvalidItem, InvalidValue, UsageError
 from lift_dynamorm.scalars import NULL_WIRE, decode_any, encode_any
 
@@ -20,21 +21,6 @@ if TYPE_CHECKING:
     Item = dict[str, Wire]
 
 M = TypeVar("M", bound=BaseModel)
-
-
-@dataclass(frozen=True, slots=True)
-class FieldSchema:
-    """A field: its attribute in the item, its input key for pydantic, and its codec.
-
-    null: None is stored as NULL. absent: what a missing attribute stands for, `ABSENT` where pydantic knows.
-    """
-
-    name: str
-    attribute: str
-    key: str
-    codec: Codec
-    null: bool
-    absent: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +62,18 @@ class Schema(Generic[M]):
         keys = [k for index in (key, *indexes) for k in (*index.partition, *index.sort)]
         self.hidden = frozenset(k.attribute for k in keys if k.template is not None)
         self.prefixed = frozenset(k.attribute for k in keys if k.prefixed and k.template is None)
+        self.kept = frozenset(fields[name].attribute for name in (roles.version, roles.updated_at) if name is not None)
         self.keeps_extra = model.model_config.get("extra") in ("allow", "forbid")
+        own = {k.attribute for k in (*key.partition, *key.sort)}
+        self._index_keys = tuple(
+            {
+                k.attribute: (side, k)
+                for index in indexes
+                for side, side_keys in (("partition", index.partition), ("sort", index.sort))
+                for k in side_keys
+                if k.attribute not in own
+            }.values()
+        )
         self._untenable = next((k for k in keys if k.prefixed and k.tag != "S"), None)
         self._key_patterns = tuple(
             (k.attribute, k.template.pattern()) for k in (*key.partition, *key.sort) if k.template is not None
@@ -88,7 +85,7 @@ class Schema(Generic[M]):
             f.attribute: (f.key, f.codec.decode) for f in fields.values()
         }
         self.optional_sets = tuple(f.name for f in fields.values() if f.codec.is_set and f.codec.nullable)
-        self._absent = tuple((f.key, f.absent) for f in fields.values() if f.absent is not ABSENT)
+        self._absent = tuple((f.key, f.absent) for f in fields.values() if f.absent not in (ABSENT, REQUIRED))
 
     # -- to DynamoDB ---------------------------------------------------------------------------------------------------
 
@@ -122,23 +119,27 @@ class Schema(Generic[M]):
         return item
 
     def add_keys(self, item: Item, prefix: str) -> None:
-        """Add what templates make, and put the tenant in front of partition keys."""
+        """Add what templates make, and put the tenant in front of partition keys.
+
+        Each key attribute stands for itself, also where the item lacks the other one and is not in the index: an
+        update of one side then needs to know nothing of the other.
+        """
         made = dict(self._table_key(item, prefix))
-        for index in self.indexes:
-            keys = index.keys(item, prefix)
-            if keys is not None:
-                made.update(keys)
+        for side, key in self._index_keys:
+            try:
+                wire = key.render(item, prefix, side)
+            except InvalidValue as error:
+                raise self.invalid(self.name_of(error.field), error) from None
+            if wire is not None:
+                made[key.attribute] = wire
         item.update(made)
-        if prefix:
-            for attribute in self.prefixed.intersection(item).difference(made):
-                item[attribute] = {"S": prefix + item[attribute]["S"]}
 
     def _table_key(self, item: Mapping[str, Wire], prefix: str) -> Item:
         self.check_tenant(prefix)
         try:
             key = self.key.keys(item, prefix)
         except InvalidValue as error:
-            raise self.invalid(error.field, error) from None
+            raise self.invalid(self.name_of(error.field), error) from None
         if key is None:
             missing = " and ".join(f"`{name}`" for name in sorted(self.key.fields) if name not in item)
             msg = f"{self.name} has no {missing or 'value'}, which its key is made of"
@@ -242,7 +243,7 @@ class Schema(Generic[M]):
             data = self._decode_leniently(fields)
         for key, absent in self._absent:
             if key not in data:
-                data[key] = set() if absent is not None else None
+                data[key] = absent
         try:
             instance = self.model.model_validate(data)
         except ValidationError as error:
@@ -262,8 +263,8 @@ class Schema(Generic[M]):
 
     def without_prefix(self, item: Item, prefix: str) -> Item:
         """Take the tenant off the attributes that are both a field and a partition key."""
-        own = {a: {"S": item[a]["S"].removeprefix(prefix)} for a in self.prefixed.intersection(item)}
-        return {**item, **own}
+        own = {a: {"S": item[a]["S"].removeprefix(prefix)} for a in self.prefixed.intersection(item) if "S" in item[a]}
+        return {**item, **own} if prefix else item
 
     def _invalid_item(self, item: Item, error: ValidationError) -> InvalidItem:
         key = {a: item[a] for a in self.key.attributes if a in item}

@@ -240,9 +240,10 @@ class Session:
             await self._write(context, delete_instance(context, target, condition, missing_ok=missing_ok))
             return
         schema = schema_of(target)
-        wire = schema.key_from({**key, **fields} if key else fields, context.prefix)
+        values = {**key, **fields} if key else fields
+        wire = schema.key_from(values, context.prefix)
         condition = self._condition(context, target, if_)
-        await self._write(context, delete_key(schema, wire, condition, missing_ok=missing_ok))
+        await self._write(context, delete_key(schema, wire, values, condition, missing_ok=missing_ok))
 
     def _condition(self, context: Context, model: type[Model], expression: Expression | None) -> Condition | None:
         return None if expression is None else resolve(schema_of(model), expression, context.prefix)

@@ -160,12 +160,24 @@ def _merge_changes(first: Sequence[Change], second: Sequence[Change], known: Pen
         earlier = by_target.get(parts)
         if earlier is None and any(p[: len(parts)] == parts or parts[: len(p)] == p for p in by_target):
             raise _unmergeable(model, change)
+        if any(_moves(p, parts) for p in by_target):
+            raise _unmergeable(model, change)
         plain = isinstance(change.value, Literal | None) and change.action in ("SET", "REMOVE")
         if plain or (earlier is None and not (_reads(change.value) & written)):
             by_target[parts] = change
         else:
             by_target[parts] = _combine(earlier, change, by_target, known, model)
     return tuple(by_target.values())
+
+
+def _moves(one: tuple[str | int, ...], other: tuple[str | int, ...]) -> bool:
+    """Tell whether one of two paths may add an element to, or take one out of, the list that both lead into."""
+    shared = min(len(one), len(other)) - 1
+    return any(
+        isinstance(one[i], int) and isinstance(other[i], int) and one[:i] == other[:i]
+        for i in {len(one) - 1, len(other) - 1}
+        if i <= shared
+    )
 
 
 def _combine(

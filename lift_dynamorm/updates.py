@@ -88,14 +88,28 @@ def apply(changes: Sequence[Change], item: Wire) -> dict[str, Any]:
     Every value is taken from the item as it was. Raises UsageError where DynamoDB would refuse.
     """
     new: dict[str, Any] = dict(item)
-    for change in changes:
+    for change in _in_order(changes):
         value = None if change.value is None else _value(change.value, item)
         if change.action == "ADD":
             value = _added(find(item, change.target), value or {}, change.target)
         elif change.action == "DELETE":
-            value = _without(find(item, change.target), value or {})
+            value = _without(find(item, change.target), value or {}, change.target)
         _store(new, change.target.parts, value)
     return new
+
+
+def _in_order(changes: Sequence[Change]) -> list[Change]:
+    """Sort changes so that list positions stay those of the item as it was.
+
+    What lies behind the end is appended in order of position; elements are removed last, from the back.
+    """
+    stays = [change for change in changes if change.action != "REMOVE"]
+    goes = [change for change in changes if change.action == "REMOVE"]
+    return sorted(stays, key=_position) + sorted(goes, key=_position, reverse=True)
+
+
+def _position(change: Change) -> list[tuple[int, str]]:
+    return [(part, "") if isinstance(part, int) else (-1, part) for part in change.target.parts]
 
 
 def _value(source: Source, item: Wire) -> Wire:
@@ -140,10 +154,12 @@ def _added(old: Wire | None, value: Wire, target: Name) -> Wire:
     return {tag: [*old[tag], *(m for m in more if not _holds(tag, old[tag], m))]}
 
 
-def _without(old: Wire | None, value: Wire) -> Wire | None:
+def _without(old: Wire | None, value: Wire, target: Name) -> Wire | None:
     ((tag, less),) = value.items()
-    if old is None or tag not in old:
-        return old
+    if old is None:
+        return None
+    if tag not in old:
+        raise UsageError(f"an update deletes {tag} from {_path(target)}, which holds {next(iter(old))}")
     left = [element for element in old[tag] if not _holds(tag, less, element)]
     return {tag: left} if left else None
 

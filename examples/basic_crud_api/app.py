@@ -79,10 +79,11 @@ class NewUser(BaseModel):
 
 
 class UserChange(BaseModel):
-    """What is left out stays as it is. The defaults only make a field optional; they are never stored."""
+    """What is left out stays as it is."""
 
     model_config = ConfigDict(extra="forbid")
 
+    # The defaults only make the fields optional, and null is not one of them: `exclude_unset` leaves them out again.
     email: EmailStr = Field(default_factory=str)
     name: Name = Field(default_factory=str)
     team: Team = Field(default_factory=str)
@@ -171,7 +172,7 @@ async def on_invalid_request(request: Request, error: Exception) -> Response:
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "The request is not valid.", errors=errors)
 
 
-# -- Routes: they write, and the middleware commits before the response leaves ------------------------------------------
+# -- Routes: they write, and the middleware commits before the response leaves -----------------------------------------
 
 users = APIRouter(prefix="/users", tags=["users"], responses=problems(HTTPStatus.SERVICE_UNAVAILABLE))
 health = APIRouter(tags=["health"])

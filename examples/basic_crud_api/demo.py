@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import socket
 import sys
 import textwrap
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -164,11 +165,14 @@ def race(visit: Walk, where: str) -> None:
 def serving(port: int) -> Iterator[tuple[str, threading.Thread]]:
     """Run the app under uvicorn, in a thread, until the block ends."""
     with socket.create_server(("127.0.0.1", port)) as listener:
-        config = uvicorn.Config("app:app", app_dir=str(Path(__file__).parent), log_level="warning")
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(uvicorn.Config("app:app", log_level="warning"))  # app.py, beside this file
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
+            while not server.started:
+                if not thread.is_alive():
+                    sys.exit("demo: the app did not start; the reason stands above")
+                time.sleep(0.01)
             yield f"http://127.0.0.1:{listener.getsockname()[1]}", thread
         finally:
             server.should_exit = True
@@ -184,10 +188,13 @@ def main() -> int:
     port = arguments.port if arguments.port is not None else 0 if arguments.check else 8000
     try:
         with serving(port) as (url, thread):
-            print(f"The users API on lift-dynamorm, under uvicorn at {url}, on the embedded engine")
+            print(f"The users API, under uvicorn at {url}, on the embedded engine.")
             visit = Walk(url)
+            log = logging.getLogger("lift_middleware")
+            log.setLevel(logging.ERROR)  # the walk gives it cause to warn
             with visit.client:
                 walk(visit)
+            log.setLevel(logging.NOTSET)
             if visit.failures:
                 print(f"\n{visit.requests} requests, {visit.failures} unexpected answers")
                 return 1

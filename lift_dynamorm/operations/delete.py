@@ -9,6 +9,8 @@ from lift_dynamorm.model import schema_of
 from lift_dynamorm.operations.write import Write, exists, held_version, version_guard
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lift_dynamorm.model import Model
     from lift_dynamorm.operations.context import Context
     from lift_dynamorm.schema import Schema
@@ -28,7 +30,9 @@ def delete_instance(context: Context, instance: Model, condition: Condition | No
     )
 
 
-def delete_key(schema: Schema[Any], key: Item, condition: Condition | None, *, missing_ok: bool) -> Write:
+def delete_key(
+    schema: Schema[Any], key: Item, key_values: Mapping[str, Any], condition: Condition | None, *, missing_ok: bool
+) -> Write:
     """Plan the deletion of an item by its key."""
     guard = condition if missing_ok and condition is None else every((exists(schema), condition))
-    return Write(schema, "delete", "delete", key, guard=guard, missing_ok=missing_ok)
+    return Write(schema, "delete", "delete", key, guard=guard, missing_ok=missing_ok, key_values=key_values)

@@ -84,11 +84,11 @@ def update_key(
     if upsert:
         changes += _key_fields(schema, key_values)
         created = schema.roles.created_at
-        if created is not None:
+        if created is not None and created not in values:
             name = Name((schema.fields[created].attribute,))
             changes.append(Change("SET", name, IfNotExists(name, Literal(now))))
     guard = condition if upsert else every((exists(schema), condition))
-    return Write(schema, "update", "update", key, changes=tuple(changes), guard=guard)
+    return Write(schema, "update", "update", key, changes=tuple(changes), guard=guard, key_values=key_values)
 
 
 def _key_fields(schema: Schema[Any], key_values: Mapping[str, Any]) -> list[Change]:
@@ -122,9 +122,7 @@ def _changed_fields(
     schema: Schema[Any], fields: Item, base: Item, given: Sequence[Change], prefix: str
 ) -> list[Change]:
     """Find what differs, by value, between an instance and the item it was read from."""
-    roles = schema.roles
-    left_out = {schema.fields[name].attribute for name in (roles.version, roles.updated_at) if name is not None}
-    left_out |= {str(change.target.parts[0]) for change in given}
+    left_out = schema.kept.union(str(change.target.parts[0]) for change in given)
     changes = []
     for attribute, wire in fields.items():
         if attribute in left_out or (attribute in base and same(wire, base[attribute])):

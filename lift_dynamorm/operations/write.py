@@ -39,7 +39,8 @@ class Write:
 
     kind: ``put``, ``update`` or ``delete``. verb: what the caller said, for messages.
     guard: what must hold of the item as it is. expected: the version the caller holds, None without a lock.
-    stamps: field values that the instance takes on once the write is done.
+    stamps: field values that the instance takes on once the write is done. key_values: the fields of the key, where
+    there is no instance.
     """
 
     schema: Schema[Any]
@@ -53,6 +54,7 @@ class Write:
     instance: Model | None = None
     stamps: dict[str, Any] = field(default_factory=dict)
     missing_ok: bool = False
+    key_values: Mapping[str, Any] = field(default_factory=dict)
 
     # -- the request ---------------------------------------------------------------------------------------------------
 
@@ -110,7 +112,10 @@ class Write:
             return False
         stored = int(current.get(self.schema.fields[name].attribute, {}).get("N", "0"))
         held = self.expected or 0
-        return stored > held if self.kind == "delete" else stored <= held + 1
+        if self.kind == "delete":
+            return stored > held
+        # The next version may be this very write where its result could not be told from another's.
+        return stored <= held + self._is_plain()
 
     def _is_plain(self) -> bool:
         """Tell whether the write leaves the same item however often it is applied."""
@@ -122,7 +127,7 @@ class Write:
 
     def _unknown(self, error: RequestRefused) -> OutcomeUnknown:
         unknown = OutcomeUnknown(
-            f"the answer to an {self.verb} of {self.schema.name} was lost; read the item to see whether it was applied",
+            f"the answer to the {self.verb} of {self.schema.name} was lost; read it to see whether it was applied",
             operation=error.operation,
         )
         unknown.maybe_applied = True
@@ -148,12 +153,12 @@ class Write:
 
     def failure(self, current: Item | None, prefix: str) -> DynamORMError | None:
         """Make the error for a guard that did not hold; None where that is what the caller allowed."""
-        what = f"{self.schema.name} {describe_key(self.key, prefix)}"
+        what = self._described()
         if current is None:
             if self.missing_ok and self.kind == "delete":
                 return None
             if self.verb == "create" or (self.expected is None and self.kind == "put"):
-                return ConditionFailed(f"{self.verb}: the condition does not hold; there is no {what}")
+                return ConditionFailed(f"{self.verb}: the condition does not hold: there is no {what}")
             return ItemNotFound(f"{self.verb}: there is no {what}")
         item = _decoded(self.schema, current, prefix)
         if self.verb == "create":
@@ -163,11 +168,18 @@ class Write:
             stored = current.get(self.schema.fields[version].attribute, {"N": "0"})
             if not same(stored, {"N": str(self.expected)}):
                 msg = (
-                    f"{self.verb}: {what} was changed by someone else: version {self.expected} was read, "
+                    f"{self.verb}: the {what} was changed by someone else: version {self.expected} was read, "
                     f"{stored.get('N', '?')} is stored. Read it again and repeat the change"
                 )
                 return VersionConflict(msg, item=item, wire_item=current)
-        return ConditionFailed(f"{self.verb}: the condition on {what} does not hold", item=item, wire_item=current)
+        return ConditionFailed(f"{self.verb}: the condition on the {what} does not hold", item=item, wire_item=current)
+
+    def _described(self) -> str:
+        """Name the item by the fields of its key, for messages."""
+        names = [self.schema.name_of(attribute) for attribute in sorted(self.schema.key.fields)]
+        values = self.key_values or (self.instance.__dict__ if self.instance is not None else {})
+        given = ", ".join(f"{name}={values[name]!r}" for name in names if name in values)
+        return f"{self.schema.name} with {given}" if given else self.schema.name
 
     def settle(self, item: Item | None, prefix: str) -> None:
         """Let the instance show what is stored."""
@@ -212,11 +224,6 @@ def held_version(schema: Schema[Any], instance: Model) -> int | None:
             f"{schema.name}.{name} is {version!r}; a version is a whole number from 0, kept by the session"
         )
     return version
-
-
-def describe_key(key: Mapping[str, Any], prefix: str) -> str:
-    """Write a key for a message, without the tenant."""
-    return "/".join(str(next(iter(wire.values()))).removeprefix(prefix) for wire in key.values())
 
 
 def _decoded(schema: Schema[Any], item: Item, prefix: str) -> Any:

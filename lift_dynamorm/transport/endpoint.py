@@ -112,14 +112,10 @@ def environment_region() -> str | None:
     return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or None
 
 
-def check_region_findable() -> None:
-    """Raise UsageError where it is certain, without botocore, that `configured_region` will find none."""
-    if not aws_files_exist():
-        raise UsageError(_NO_REGION)
-
-
 def configured_region(profile: str | None) -> str:
     """Read the region from AWS's configuration files, through botocore; blocks. Raises UsageError."""
+    if not aws_files_exist():
+        raise UsageError(_NO_REGION)
     try:
         from botocore.exceptions import BotoCoreError
         from botocore.session import Session

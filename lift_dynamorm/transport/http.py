@@ -11,7 +11,6 @@ from weakref import WeakSet
 from .credentials import default_credentials
 from .endpoint import (
     Settings,
-    check_region_findable,
     configured_region,
     environment_endpoint,
     environment_region,
@@ -89,15 +88,13 @@ class HttpTransport:
         keepalive: float = 20.0,
         ssl_context: SSLContext | None = None,
     ) -> HttpTransport:
-        """Take what is not given from AWS's environment variables. Raises UsageError where no region can be found.
+        """Take what is not given from AWS's environment variables; a missing region is an error of the first request.
 
         Read are AWS_REGION, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_DYNAMODB and AWS_ENDPOINT_URL; an endpoint in
         AWS's configuration file is not.
         """
         endpoint = endpoint or environment_endpoint() or ""
         region = region or environment_region() or ""
-        if not region and not (endpoint and parse_endpoint(endpoint).loopback):
-            check_region_findable()
         return cls(
             endpoint=endpoint,
             region=region,

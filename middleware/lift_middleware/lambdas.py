@@ -23,10 +23,12 @@ class LambdaHandler:
     def __init__(self, app: ASGIApp, **options: Any) -> None:
         try:
             from mangum import Mangum
+            from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
         except ImportError as error:
             msg = 'lambda_handler needs Mangum: pip install "lift-dynamorm[lambda]"'
             raise ImportError(msg) from error
-        settings: Any = {"lifespan": "off", **options}
+        texts = [*DEFAULT_TEXT_MIME_TYPES, "application/problem+json"]  # or they are sent as base64
+        settings: Any = {"lifespan": "off", "text_mime_types": texts, **options}
         self._make: Callable[[], Mangum] = lambda: Mangum(cast("Any", app), **settings)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._adapter: Mangum | None = None

@@ -22,6 +22,7 @@ from lift_dynamorm.errors import (
     TenantMissing,
     Throttled,
     TransactionCanceled,
+    TransactionConditionFailed,
     TransactionConflict,
     TransactionTooLarge,
 )
@@ -77,6 +78,8 @@ def problem_of(error: BaseException) -> Problem | None:
 
     What DynamoDB said stays out of it: that is for the log.
     """
+    if isinstance(error, TransactionConditionFailed):
+        return _of_conditions(error)
     for kind, status in _STATUSES:
         if isinstance(error, kind):
             return Problem(status, str(error))
@@ -85,6 +88,14 @@ def problem_of(error: BaseException) -> Problem | None:
     if isinstance(error, _UNAVAILABLE):
         return _unavailable(_explain(error))
     return None
+
+
+def _of_conditions(error: TransactionConditionFailed) -> Problem:
+    """Say which conditions did not hold; 404 where all of them were that the item exists."""
+    causes = [reason for reason in error.reasons if isinstance(reason, ConditionFailed | ItemNotFound)]
+    detail = "; ".join(dict.fromkeys(map(str, causes))) or "a condition of the transaction does not hold"
+    missing = causes and all(isinstance(cause, ItemNotFound) for cause in causes)
+    return Problem(HTTPStatus.NOT_FOUND if missing else HTTPStatus.CONFLICT, detail)
 
 
 def _explain(error: ServiceError) -> str:

@@ -15,6 +15,7 @@ import pytest
 
 from lift_dynamorm import Database
 from lift_dynamorm.sync import drive
+from lift_dynamorm.transport.retry import RetryTransport
 from tests.conftest import unique_tables
 from tests.engines import ENGINES
 
@@ -27,16 +28,30 @@ if TYPE_CHECKING:
 
 NAMES = [*ENGINES, *(["endpoint"] if os.environ.get("LIFT_DYNAMORM_TEST_ENDPOINT") else [])]
 
-KNOWN_ENGINE_FAULTS: dict[tuple[str, str], str] = {}
+KNOWN_ENGINE_FAULTS: dict[tuple[str, str], str] = {
+    ("embedded", "test_list_positions_are_those_before_the_update"): "removes one list element after the other",
+    ("dynoxide", "test_list_positions_are_those_before_the_update"): "removes one list element after the other",
+    ("extenddb", "test_list_positions_are_those_before_the_update"): "removes one list element after the other",
+    ("extenddb", "test_a_number_is_added_to_a_list_element"): "calls the document path invalid",
+    ("dynoxide", "test_an_element_behind_the_end_is_appended"): "fills the gap with NULL",
+    (
+        "dynoxide",
+        "test_merged_updates_leave_what_single_ones_leave[set behind the end twice]",
+    ): "fills the gap with NULL",
+    ("moto", "test_an_update_may_be_nothing_but_a_condition"): "fails with an AttributeError without UpdateExpression",
+}
 """What an engine does otherwise than AWS documents, by engine and test; see docs/engines.md."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
-            key = (item.callspec.params.get("engine", ""), item.originalname)
-            if key in KNOWN_ENGINE_FAULTS:
-                item.add_marker(pytest.mark.xfail(reason=KNOWN_ENGINE_FAULTS[key], strict=True))
+            engine = item.callspec.params.get("engine", "")
+            case = item.name.replace(f"{engine}-", "").replace("async-", "").replace("sync-", "")
+            for name in (item.originalname, case):
+                reason = KNOWN_ENGINE_FAULTS.get((engine, name))
+                if reason is not None:
+                    item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
 
 
 @pytest.fixture(scope="package", params=NAMES)
@@ -67,7 +82,7 @@ def db(transport: Transport) -> Iterator[Database]:
         created.add(named(name))
         return named(name)
 
-    yield Database(transport=transport, table_names=table_names, cursor_keys=["secret"])
+    yield Database(transport=RetryTransport(transport, max_attempts=3), table_names=table_names, cursor_keys=["secret"])
     for name in created:
         drive(transport.blocking.send("DeleteTable", {"TableName": name}))
 

@@ -179,6 +179,14 @@ async def test_every_kind_of_condition(opened: Open, condition: Any, holds: bool
             await s.update(Plain, {"id": "1"}, name="changed", if_=condition)
 
 
+async def test_an_update_may_be_nothing_but_a_condition(opened: Open) -> None:
+    s = opened(Plain)
+    plain = await s.create(Plain(id="1", count=1))
+    assert await s.update(plain, if_=F.count == 1) is plain
+    with pytest.raises(ConditionFailed):
+        await s.update(plain, if_=F.count == 2)
+
+
 # -- versions ----------------------------------------------------------------------------------------------------------
 
 
@@ -333,7 +341,7 @@ async def test_a_time_to_live_is_whole_seconds(opened: Open) -> None:
     assert item.expires == DAY + timedelta(days=9000, seconds=1)
     assert await s.get(Session_, id="1") == item
     with pytest.raises(ConditionFailed) as caught:
-        await s.update(item, if_=F.expires.is_type("S"))
+        await s.put(item, if_=F.expires.is_type("S"))
     assert caught.value.wire_item is not None
     assert caught.value.wire_item["expires"] == {"N": str(int((DAY + timedelta(days=9000, seconds=1)).timestamp()))}
     await s.update(item, expires=None)
@@ -407,5 +415,3 @@ async def test_extra_attributes_can_be_changed(opened: Open) -> None:
     with pytest.raises(ConditionFailed):
         await s.delete(item, if_=F.color == "red")
     await s.delete(item, if_=F.color == "blue")
-
-

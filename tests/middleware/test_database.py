@@ -591,3 +591,44 @@ def test_a_commit_by_hand_begins_the_next_transaction(serve: Any) -> None:
     with serve(app) as client:
         assert client("POST", "/").status == 400
     assert [bool(world.stored(id)) for id in "123"] == [True, False, False]
+
+
+def test_a_body_that_is_read_while_responding_is_whole() -> None:
+    world = World()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await scope["state"]["db"].create(Order(id="1"))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": (await receive())["body"]})
+
+    with in_process(DynamORMMiddleware(app, database=world.db)) as client:
+        assert client("POST", "/", body=b"the body").body == b"the body"
+
+
+@pytest.mark.parametrize("nobody", [None, ""])
+def test_a_resolver_that_finds_nobody_is_401(nobody: Any) -> None:
+    world = World(tenant=lambda scope: nobody)
+    with in_process(world.app()) as client:
+        assert client("POST", "/create/1").status == 401
+    assert not world.recorded.calls
+
+
+def test_an_app_that_goes_on_after_a_failed_commit_is_not_heard() -> None:
+    world = World(*[Conflict()] * 10_000, timeout=0.05)
+
+    async def stubborn(scope: Scope, receive: Receive, send: Send) -> None:
+        await scope["state"]["db"].create(Order(id="1"))
+        for message in (
+            {"type": "http.response.start", "status": 201, "headers": []},
+            {"type": "http.response.body", "body": b"it worked"},
+        ):
+            try:
+                await send(message)
+            except Exception as error:
+                world.caught.append(error)
+
+    with in_process(DynamORMMiddleware(stubborn, database=world.db)) as client:
+        answer = client("POST", "/")
+    assert answer.status == 409
+    assert b"it worked" not in answer.body
+    assert len(world.caught) == 1

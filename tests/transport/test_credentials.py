@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from lift_dynamorm.errors import CredentialsError, UsageError
+from lift_dynamorm.sync import drive
 from lift_dynamorm.transport.credentials import (
     Credentials,
     CredentialsProvider,
@@ -465,10 +466,10 @@ def test_loopback_is_not_guessed_from_the_look_of_a_name() -> None:
 
 
 def test_without_a_region_it_says_what_to_set() -> None:
-    with pytest.raises(UsageError, match=r"AWS_REGION"):
-        HttpTransport.from_environment()
-    with pytest.raises(UsageError, match=r"AWS_REGION"):
-        HttpTransport.from_environment("https://dynamodb.example")
+    for endpoint in (None, "https://dynamodb.example"):
+        transport = HttpTransport.from_environment(endpoint)
+        with pytest.raises(UsageError, match=r"AWS_REGION"):
+            drive(transport.blocking.send("ListTables", {}))
 
 
 @pytest.mark.parametrize("name", ["AWS_REGION", "AWS_DEFAULT_REGION"])

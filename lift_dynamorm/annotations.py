@@ -1,0 +1,257 @@
+"""Compile the codec of a field from its annotation, and the fields of models inside models."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Mapping, MutableMapping, MutableSequence, MutableSet, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, RootModel, TypeAdapter
+
+from lift_dynamorm.codec import (
+    ANY,
+    SCALARS,
+    Codec,
+    choices_codec,
+    decode_lenient,
+    mapping_codec,
+    nested_coders,
+    sequence_codec,
+    set_codec,
+    tuple_codec,
+    union_codec,
+)
+from lift_dynamorm.errors import DefinitionError, InvalidValue
+from lift_dynamorm.scalars import NULL_WIRE, Wire, decode_any, encode_any, encode_text, refuse
+
+_M = frozenset({"M"})
+_MAPPINGS = frozenset({Mapping, MutableMapping, OrderedDict, defaultdict})
+_SEQUENCES = frozenset({list, Sequence, MutableSequence, deque})
+_SETS = frozenset({AbstractSet, MutableSet})
+
+
+def codec_of(annotation: Any, where: str) -> Codec:
+    """Compile the codec of an annotation; `where` names class and field in a `DefinitionError`."""
+    annotation = _bare(annotation)
+    try:
+        known = SCALARS.get(annotation)
+    except TypeError:
+        known = None
+    if known is not None:
+        return known
+    origin = get_origin(annotation)
+    args = get_args(annotation)
+    if origin is Union or origin is types.UnionType:
+        codecs = [codec_of(arg, where) for arg in args if arg not in (None, type(None))]
+        nullable = len(codecs) < len(args) or any(codec.nullable for codec in codecs)
+        return union_codec(codecs, " | ".join(map(_name, args)), where, nullable=nullable)
+    if origin is Literal:
+        return choices_codec(tuple((value, value) for value in args), where)
+
+    def part(n: int) -> Codec:
+        return codec_of(args[n], where) if args else ANY
+
+    kind = origin or annotation
+    if isinstance(kind, type):
+        if issubclass(kind, Enum):
+            return choices_codec(tuple((member, member.value) for member in kind), where)
+        if issubclass(kind, BaseModel):
+            return _model(annotation, where)
+        if issubclass(kind, set | frozenset) or kind in _SETS:
+            return set_codec(part(0))
+        if (issubclass(kind, dict) and not typing.is_typeddict(kind)) or kind in _MAPPINGS:
+            return mapping_codec(part(0), part(1), where) if args else Codec(_M, encode_any, decode_any, (dict,))
+        if kind is tuple:
+            repeated = not args or args[-1] is Ellipsis
+            return tuple_codec([part(0)] if repeated else [codec_of(arg, where) for arg in args], repeated=repeated)
+        if kind in _SEQUENCES:
+            return sequence_codec(part(0), kind)
+        if issubclass(kind, str | int | float | Decimal | bytes | datetime | date) and origin is None:
+            base = next(SCALARS[c] for c in kind.__mro__ if c in SCALARS)
+            return Codec(base.tags, base.encode, base.decode, (kind, *base.kinds))
+    return _foreign(annotation, where)
+
+
+def _bare(annotation: Any) -> Any:
+    while True:
+        if get_origin(annotation) is Annotated:
+            annotation = get_args(annotation)[0]
+        elif isinstance(annotation, typing.NewType):
+            annotation = annotation.__supertype__
+        elif type(annotation).__name__ == "TypeAliasType" and not get_args(annotation):
+            annotation = annotation.__value__
+        else:
+            return annotation
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSchema:
+    """A field of a model: its attribute in the item or map, its input key for pydantic, and its codec.
+
+    null: None is stored as NULL. absent: what a missing attribute stands for where pydantic would not supply it,
+    `ABSENT` where it does, `REQUIRED` where there is no such value.
+    """
+
+    name: str
+    attribute: str
+    key: str
+    codec: Codec
+    null: bool
+    absent: Any
+
+
+ABSENT: Any = object()
+REQUIRED: Any = object()
+
+
+def field_names(model: type[BaseModel], name: str, where: str) -> tuple[str, str]:
+    """Tell a field's attribute name in DynamoDB, and the name pydantic takes it by."""
+    info = model.model_fields[name]
+    attribute = info.serialization_alias or info.alias or name
+    alias = info.validation_alias
+    if alias is None or model.model_config.get("validate_by_alias") is False:
+        return attribute, name
+    if isinstance(alias, str):
+        return attribute, alias
+    choices = [choice for choice in getattr(alias, "choices", ()) if isinstance(choice, str)]
+    if not choices:
+        msg = f"{where}: an AliasPath cannot be written back; give the field a plain alias"
+        raise DefinitionError(msg)
+    return attribute, choices[0]
+
+
+def field_schema(model: type[BaseModel], name: str, codec: Codec, *, null: bool = False) -> FieldSchema:
+    """Compile a field. null: store None as NULL; done too where absence would read back as a default."""
+    where = f"{model.__name__}.{name}"
+    attribute, key = field_names(model, name, where)
+    info = model.model_fields[name]
+    absent: Any = ABSENT
+    if info.is_required():
+        absent = set() if codec.is_set and not codec.nullable else None if codec.nullable else REQUIRED
+    else:
+        default = info.default if info.default_factory is None else None
+        if codec.is_set and not codec.nullable and default:
+            msg = (
+                f"{where}: the default of a set must be empty: an empty set is stored as an absent attribute, "
+                f"and would read back as {default!r}"
+            )
+            raise DefinitionError(msg)
+        null = null or (codec.nullable and (info.default_factory is not None or default is not None))
+    return FieldSchema(name, attribute, key, codec, null, absent)
+
+
+_nested_fields: dict[type[BaseModel], tuple[FieldSchema, ...]] = {}
+
+
+def nested_fields(model: type[BaseModel]) -> tuple[FieldSchema, ...]:
+    """Compile the fields of a nested model, once; a model may hold itself."""
+    found = _nested_fields.get(model)
+    if found is None:
+        found = _nested_fields[model] = tuple(
+            field_schema(model, name, codec_of(info.annotation, f"{model.__name__}.{name}"))
+            for name, info in model.model_fields.items()
+        )
+    return found
+
+
+def _model(model: type[BaseModel], where: str) -> Codec:
+    if issubclass(model, RootModel):
+        return _root_model(model, where)
+    keeps_extra = model.model_config.get("extra") in ("allow", "forbid")
+    by_attribute: dict[str, FieldSchema] = {}
+
+    def encode(value: Any) -> Wire:
+        if type(value) is not model:
+            wanted = f"a {model.__name__}"
+            if isinstance(value, model):
+                wanted += f" but a subclass, which would read back as {model.__name__}; declare a union"
+            raise refuse(value, wanted)
+        values = value.__dict__
+        wire: Wire = {}
+        for field in nested_fields(model):
+            item = values[field.name]
+            try:
+                if item is None and field.codec.nullable:
+                    if field.null:
+                        wire[field.attribute] = NULL_WIRE
+                elif not field.codec.is_set or item:
+                    wire[field.attribute] = field.codec.encode(item)
+            except InvalidValue as error:
+                raise InvalidValue(f"{field.name}: {error}", field=field.name) from None
+        for name, item in (value.model_extra or {}).items():
+            wire[name] = encode_any(item)
+        return {"M": wire}
+
+    def decode(wire: Wire) -> Any:
+        if not by_attribute:
+            by_attribute.update({field.attribute: field for field in nested_fields(model)})
+        data: dict[str, Any] = {}
+        for attribute, value in wire["M"].items():
+            field = by_attribute.get(attribute)
+            if field is not None:
+                data[field.key] = decode_lenient(field.codec, value)
+            elif keeps_extra:
+                data[attribute] = decode_any(value)
+        for field in by_attribute.values():
+            if field.key not in data and field.absent is not ABSENT and field.absent is not REQUIRED:
+                data[field.key] = field.absent
+        return data
+
+    return Codec(frozenset({"M"}), encode, decode, (model,), model=model)
+
+
+def _root_model(model: type[BaseModel], where: str) -> Codec:
+    inner = codec_of(model.model_fields["root"].annotation, where)
+    encode_root, decode_root = nested_coders(inner)
+
+    def encode(value: Any) -> Wire:
+        if not isinstance(value, model):
+            raise refuse(value, f"a {model.__name__}")
+        return encode_root(value.root)  # type: ignore[attr-defined]  # RootModel, known by issubclass above
+
+    return Codec(inner.tags, encode, decode_root, (model,))
+
+
+def _name(annotation: Any) -> str:
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation).removeprefix("typing.")
+
+
+def _foreign(annotation: Any, where: str) -> Codec:
+    """Store a type only pydantic knows (EmailStr, AnyUrl, a dataclass ...) as pydantic writes it."""
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+        form = adapter.json_schema(mode="serialization")
+    except Exception as error:  # pydantic raises several unrelated classes here, all meaning "no"
+        msg = f"{where}: {_name(annotation)} cannot be stored: {error}"
+        raise DefinitionError(msg) from None
+    is_text = form.get("type") == "string" and "enum" not in form
+
+    def encode(value: Any) -> Wire:
+        if is_text and type(value) is str:
+            return encode_text(value)
+        return _encode_dumped(adapter.dump_python(value, mode="python" if not is_text else "json"))
+
+    return Codec(frozenset({"S"}) if is_text else ANY.tags, encode, decode_any, (str, object) if is_text else (object,))
+
+
+def _encode_dumped(value: Any) -> Wire:
+    """Encode what pydantic dumped in Python form: dates, decimals and sets may stand inside."""
+    if isinstance(value, Mapping):
+        return {"M": {str(k): _encode_dumped(v) for k, v in value.items()}}
+    if isinstance(value, list | tuple):
+        return {"L": [_encode_dumped(v) for v in value]}
+    if isinstance(value, set | frozenset):
+        return {"L": [_encode_dumped(v) for v in value]}
+    if isinstance(value, Enum):
+        return encode_any(value.value)
+    known = SCALARS.get(type(value))
+    if known is not None:
+        return known.encode(value)
+    return encode_text(str(value))

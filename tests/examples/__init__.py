@@ -1,0 +1,1 @@
+"""The examples, as their users meet them: over HTTP, on Lambda, from the command line."""
