@@ -7,6 +7,8 @@ content names the query and the tenant it belongs to by digest, when it expires,
 from __future__ import annotations
 
 import hmac
+import logging
+import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,8 +19,11 @@ import orjson
 from lift_dynamorm.errors import CursorError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
+log = logging.getLogger("lift_dynamorm")
+
+KEY_VARIABLE = "LIFT_DYNAMORM_CURSOR_KEY"
 _MAC_BYTES = 16
 _DIGEST_CHARACTERS = 12
 _AGAIN = "Start again from the first page"
@@ -28,16 +33,20 @@ _AGAIN = "Start again from the first page"
 class CursorSigner:
     """Sign and open cursors.
 
-    keys: secrets; the first signs, all are accepted, so a key is rotated by putting a new one in front.
+    keys: secrets; the first signs, all are accepted, so a key is rotated by putting a new one in front. Without any, a
+    random one is made, and the first cursor warns that it is good in this process only.
     lifetime: seconds for which a cursor is good. now: seconds since 1970.
     """
 
-    keys: Sequence[bytes]
+    keys: list[bytes]
     lifetime: float
     now: Callable[[], float]
 
     def sign(self, position: dict[str, Any], *, query: bytes, tenant: str) -> str:
         """Write a cursor for the query with this fingerprint."""
+        if not self.keys:
+            self.keys.append(os.urandom(32))
+            log.warning("cursors are good in this process only; set %s or Database(cursor_keys=...)", KEY_VARIABLE)
         content = orjson.dumps([int(self.now() + self.lifetime), _digest(tenant.encode()), _digest(query), position])
         return _encoded(content + self._mac(self.keys[0], content))
 

@@ -7,7 +7,7 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from lift_dynamorm.cursors import CursorSigner
+from lift_dynamorm.cursors import KEY_VARIABLE, CursorSigner
 from lift_dynamorm.errors import UsageError
 from lift_dynamorm.session import Session
 from lift_dynamorm.sync import SyncDatabase
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("lift_dynamorm")
 
-CURSOR_KEY_VARIABLE = "LIFT_DYNAMORM_CURSOR_KEY"
 _DAY = 86_400.0
 
 
@@ -126,5 +125,5 @@ def _cursor_keys(given: Sequence[str | bytes]) -> list[bytes]:
         given = [given]
     keys = [key.encode() if isinstance(key, str) else key for key in given]
     if not keys:
-        keys = [part.encode() for part in os.environ.get(CURSOR_KEY_VARIABLE, "").split(",") if part]
-    return keys or [os.urandom(32)]
+        keys = [part.encode() for part in os.environ.get(KEY_VARIABLE, "").split(",") if part]
+    return keys

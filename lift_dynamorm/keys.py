@@ -57,7 +57,10 @@ def ordered_number(text: str) -> str:
 def plain_number(text: str) -> str:
     """Write a DynamoDB number in one way only: 1.50 and 1.5 are one key."""
     number = Decimal(text)
-    return format(number.normalize(), "f") if number else "0"
+    if not number:
+        return "0"
+    written = format(number, "f")  # not normalize(): it rounds to the 28 digits of Python's default context
+    return written.rstrip("0").rstrip(".") if "." in written else written
 
 
 @dataclass(frozen=True, slots=True)

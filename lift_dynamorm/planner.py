@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lift_dynamorm.conditions import Condition, Every, Literal, Name, Predicate, every, sort_value
-from lift_dynamorm.errors import QueryError
+from lift_dynamorm.errors import InvalidValue, QueryError
 from lift_dynamorm.keys import LAST, SEPARATOR, Part
 
 if TYPE_CHECKING:
@@ -52,6 +52,14 @@ class _Candidate:
     used: list[Predicate] = field(default_factory=list)
     next: str | None = None
     empty: bool = False
+
+    def add_range(self, name: Name, low: Wire, high: Wire) -> None:
+        """Add a range to the key condition; DynamoDB refuses an empty bound, and one whose ends are crossed."""
+        if _is_blank(low):
+            self.key.append(Predicate("<=", name, (Literal(high),)))
+        else:
+            self.key.append(Predicate("between", name, (Literal(low), Literal(high))))
+        self.empty |= _is_blank(high) or bool(sort_value(low) > sort_value(high))
 
 
 def plan(
@@ -156,9 +164,11 @@ class _Query:
             if not all(isinstance(operand, Literal) for operand in test.right):
                 continue
             attribute = str(test.left.parts[0])
-            if test.op == "=" and attribute not in self.equal:
-                self.equalities[attribute] = test
-                self.equal[attribute] = _wire(test)
+            if test.op == "=":
+                # Of several that contradict each other any will do, as long as it is the same in any order.
+                if attribute not in self.equal or repr(_wire(test)) < repr(self.equal[attribute]):
+                    self.equalities[attribute] = test
+                    self.equal[attribute] = _wire(test)
             elif test.op in _RANGES:
                 self.ranges.setdefault(attribute, []).append(test)
         self.bare = schema.without_prefix(dict(self.equal), prefix) if prefix else self.equal
@@ -167,7 +177,12 @@ class _Query:
         """See whether the conditions name one partition of an index, and how far they go into its sort key."""
         candidate = _Candidate(index)
         for key in index.partition:
-            wire = self._partition(key)
+            if any(attribute not in self.equal for attribute in key.fields):
+                return None
+            try:
+                wire = key.render(self.bare, self.prefix, "partition")
+            except InvalidValue:  # empty or too long: no item has such a key
+                candidate.empty, wire = True, {"S": ""}
             if wire is None:
                 return None
             candidate.key.append(Predicate("=", Name((key.attribute,)), (Literal(wire),)))
@@ -178,38 +193,38 @@ class _Query:
                 break
         return candidate
 
-    def _partition(self, key: KeyAttribute) -> Wire | None:
-        if any(attribute not in self.equal for attribute in key.fields):
-            return None
-        return key.render(self.bare, self.prefix, "partition")
-
     def _plain(self, candidate: _Candidate, key: KeyAttribute) -> bool:
         name = Name((key.attribute,))
         equal = self.equalities.get(key.attribute)
         if equal is not None:
             candidate.key.append(equal)
             candidate.used.append(equal)
+            candidate.empty |= _is_blank(_wire(equal))
             return True
         candidate.next = key.attribute
-        tests = self.ranges.get(key.attribute, [])
-        if len(tests) == 1:
-            candidate.key.append(tests[0])
-            candidate.used.append(tests[0])
-            candidate.empty |= _is_empty(tests[0])
-            return False
+        tests = []
+        for test in self.ranges.get(key.attribute, []):
+            if test.op != "between" and _is_blank(_wire(test)):  # DynamoDB refuses it, and every key is more
+                candidate.used.append(test)
+                candidate.empty |= test.op in _UPPER
+            else:
+                tests.append(test)
         prefixes = [test for test in tests if test.op == "begins_with"]
         if prefixes:
-            candidate.key.append(prefixes[0])
-            candidate.used.append(prefixes[0])
+            longest = _longest(prefixes)
+            candidate.key.append(longest)
+            candidate.used.append(longest)
+            return False
+        if len(tests) == 1 and tests[0].op != "between":
+            candidate.key.append(tests[0])
+            candidate.used.append(tests[0])
             return False
         lows = [_wire(t) for t in tests if t.op in (*_LOWER, "between")]
         highs = [_wire(t, -1) for t in tests if t.op in (*_UPPER, "between")]
         low = max(lows, key=sort_value, default=None)
         high = min(highs, key=sort_value, default=None)
         if low is not None and high is not None:
-            between = Predicate("between", name, (Literal(low), Literal(high)))
-            candidate.key.append(between)
-            candidate.empty |= _is_empty(between)
+            candidate.add_range(name, low, high)
             candidate.used += [t for t in tests if t.op in (">=", "<=", "between")]
         elif tests:
             strongest = max(tests, key=_strength) if low is not None else min(tests, key=_strength)
@@ -231,14 +246,14 @@ class _Query:
         final = part.field == key.fields[-1] and not key.template.literals[-1]
         prefixes = [test for test in tests if test.op == "begins_with"]
         if prefixes:
-            start = text + part.text(_wire(prefixes[0]), ordered=True)
-            candidate.key.append(Predicate("begins_with", name, (Literal({"S": start}),)))
-            candidate.used.append(prefixes[0])
+            longest = _longest(prefixes)
+            start = text + part.text(_wire(longest), ordered=True)
+            if start:
+                candidate.key.append(Predicate("begins_with", name, (Literal({"S": start}),)))
+            candidate.used.append(longest)
         elif tests:
             low, high = _bounds(tests, part, final=final)
-            between = Predicate("between", name, (Literal({"S": text + low}), Literal({"S": text + high})))
-            candidate.key.append(between)
-            candidate.empty |= _is_empty(between)
+            candidate.add_range(name, {"S": text + low}, {"S": text + high})
             if final:
                 candidate.used += [t for t in tests if t.op in (">=", "<=", "between")]
         elif text:
@@ -273,5 +288,9 @@ def _strength(test: Predicate) -> tuple[Any, bool]:
     return sort_value(_wire(test)), test.op in (">", "<=")
 
 
-def _is_empty(test: Predicate) -> bool:
-    return test.op == "between" and bool(sort_value(_wire(test)) > sort_value(_wire(test, 1)))
+def _longest(prefixes: Sequence[Predicate]) -> Predicate:
+    return max(prefixes, key=lambda test: (len(sort_value(_wire(test))), sort_value(_wire(test))))
+
+
+def _is_blank(wire: Wire) -> bool:
+    return next(iter(wire.values())) == ""  # empty text, or empty bytes in base64

@@ -182,7 +182,6 @@ class Dog(BaseModel):
         (date | datetime, [date(2020, 1, 1), datetime(2020, 1, 1, tzinfo=UTC)]),
         (UUID | date, [UUID(int=1), date(2020, 1, 1)]),
         (Literal["a"] | int, ["a", 1]),
-        (Color | int, [Color.RED, Color.ONE, 7]),
         (bytes | str, [b"a", "a"]),
         (set[str] | str, [{"a"}, "a"]),
         (set[str] | list[str], [{"a"}, ["a"], []]),
@@ -197,7 +196,15 @@ def test_unions_read_back_as_the_member_they_were(annotation: Any, values: list[
 
 @pytest.mark.parametrize(
     "annotation",
-    [str | UUID, str | datetime, float | Decimal, int | timedelta, set[str] | set[date], set[int] | set[Decimal]],
+    [
+        Color | int,
+        str | UUID,
+        str | datetime,
+        float | Decimal,
+        int | timedelta,
+        set[str] | set[date],
+        set[int] | set[Decimal],
+    ],
 )
 def test_unions_that_could_read_back_as_another_are_refused(annotation: Any) -> None:
     with pytest.raises(DefinitionError, match=r"Item\.value: .*discriminator"):

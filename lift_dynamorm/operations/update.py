@@ -46,6 +46,12 @@ def update_instance(
     base = fields if stored is None else schema.without_prefix(dict(stored), prefix)
     changes = [*given, *_changed_fields(schema, fields, base, given, prefix)]
     if not changes and condition is None:
+        if stored is None:
+            msg = (
+                f"update({schema.name}): the instance was not read from the table, so nothing tells what has changed; "
+                "give the changes, as in name=..., or store the whole of it with put()"
+            )
+            raise UsageError(msg)
         return None
     version = held_version(schema, instance)
     changes += key_changes(schema, changes, base, prefix)
@@ -60,6 +66,7 @@ def update_instance(
         guard=every((exists(schema), lock, condition)),
         expected=version,
         instance=instance,
+        base=dict(stored) if stored is not None and version is not None else None,
     )
 
 

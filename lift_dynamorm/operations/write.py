@@ -39,8 +39,9 @@ class Write:
 
     kind: ``put``, ``update`` or ``delete``. verb: what the caller said, for messages.
     guard: what must hold of the item as it is. expected: the version the caller holds, None without a lock.
-    stamps: field values that the instance takes on once the write is done. key_values: the fields of the key, where
-    there is no instance.
+    base: the item that an update with a lock was read as.
+    stamps: field values that the instance takes on once the write is done.
+    key_values: the fields of the key, where there is no instance.
     """
 
     schema: Schema[Any]
@@ -52,6 +53,7 @@ class Write:
     guard: Condition | None = None
     expected: int | None = None
     instance: Model | None = None
+    base: Item | None = None
     stamps: dict[str, Any] = field(default_factory=dict)
     missing_ok: bool = False
     key_values: Mapping[str, Any] = field(default_factory=dict)
@@ -101,9 +103,8 @@ class Write:
             return self.kind == "delete" and not current
         if self.kind == "put":
             return same({"M": self.item}, {"M": current})
-        if not self._is_plain():
-            return False
-        return same({"M": updates.apply(self.changes, current)}, {"M": current})
+        before = current if self._is_plain() else self.base
+        return before is not None and same({"M": updates.apply(self.changes, before)}, {"M": current})
 
     def _is_foreign(self, current: Item | None) -> bool:
         """Tell by the version that someone else's write, and not this one, made the item what it is."""
@@ -115,7 +116,7 @@ class Write:
         if self.kind == "delete":
             return stored > held
         # The next version may be this very write where its result could not be told from another's.
-        return stored <= held + self._is_plain()
+        return stored <= held + (self._is_plain() or self.base is not None)
 
     def _is_plain(self) -> bool:
         """Tell whether the write leaves the same item however often it is applied."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import selectors
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,72 +15,12 @@ from lift_dynamorm import Database
 from tests.engines import EngineUnavailable, start
 from tests.engines.servers import Server
 from tests.examples.ways import EXAMPLE, PYTHONPATH, Ask, User, from_lambda
+from tests.proxy import Proxy
 
 from .events import SOURCES, Builder
 from .runtime_api import RuntimeProcess
 
 pytest.importorskip("awslambdaric", reason="awslambdaric, AWS's Lambda runtime client, has wheels for Linux only")
-
-
-class Proxy:
-    """Pass TCP connections on to a port of this machine, and count them; `cut` breaks those that are open."""
-
-    def __init__(self, port: int) -> None:
-        self._target = ("127.0.0.1", port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._listener, selectors.EVENT_READ)
-        self._lock = threading.Lock()
-        self._ended = False
-        self.accepted = 0
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while not self._ended:
-            for key, _ in self._selector.select(0.02):
-                with self._lock:
-                    if key.fileobj is self._listener:
-                        self._accept()
-                    elif key.fileobj in self._open():
-                        self._pass_on(key.fileobj, key.data)
-
-    def _open(self) -> list[Any]:
-        return [key.fileobj for key in self._selector.get_map().values() if key.data is not None]
-
-    def _accept(self) -> None:
-        near, _ = self._listener.accept()
-        far = socket.create_connection(self._target)
-        self.accepted += 1
-        self._selector.register(near, selectors.EVENT_READ, far)
-        self._selector.register(far, selectors.EVENT_READ, near)
-
-    def _pass_on(self, source: Any, target: socket.socket) -> None:
-        try:
-            data = source.recv(65536)
-            target.sendall(data)
-        except OSError:
-            data = b""
-        if not data:
-            self._close(source, target)
-
-    def _close(self, *ends: socket.socket) -> None:
-        for end in ends:
-            self._selector.unregister(end)
-            end.close()
-
-    def cut(self) -> None:
-        """Break every connection that is open."""
-        with self._lock:
-            self._close(*self._open())
-
-    def stop(self) -> None:
-        self._ended = True
-        self._thread.join()
-        self._close(*self._open())
-        self._selector.close()
-        self._listener.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,205 @@
+"""Plans do not depend on the order of conditions, and what they find is what a filtered scan finds."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lift_dynamorm import GSI, LSI, Database, F, Model, PartitionKey, QueryError, SortKey, SyncSession
+from lift_dynamorm.expressions import Expression, Path
+from lift_dynamorm.model import schema_of
+from lift_dynamorm.planner import plan
+from lift_dynamorm.resolve import resolve
+from lift_dynamorm.transport.local import LocalTransport
+from tests.wire import ValidatingTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+INDEXES = [
+    GSI("by_red", pk="R#{red}", sk="{size}#{name}"),
+    GSI("by-name", pk=F.name, sk=F.size),
+    GSI("by_both", pk="B#{red}#{name}"),
+]
+
+
+class Templated(
+    Model, table="templated", pk="T#{group}", sk="S#{size}#{name}", indexes=[*INDEXES, LSI("by_l", sk="{red}")]
+):
+    group: str
+    name: str
+    size: int
+    red: bool | None = None
+
+
+class Plainly(Model, table="plainly", indexes=[*INDEXES, LSI("by-l", sk=F.red_text)]):
+    group: PartitionKey[str]
+    size: SortKey[int]
+    name: str
+    red: bool | None = None
+    red_text: str | None = None
+
+
+NAMES = ["a", "ab", "a#", "A", "é", "b", '"', "ab#b"]
+SIZES = [-10, -9, -1, 0, 1, 9, 10, 100]
+ROWS = [
+    {"group": group, "name": name, "size": size, "red": red}
+    for n, (group, name, size) in enumerate(itertools.product(["g", "h"], NAMES, SIZES))
+    for red in [(True, False, None)[n % 3]]
+]
+WORDS = st.sampled_from([*NAMES, "", "z"])
+NUMBERS = st.sampled_from([*SIZES, 5, -100])
+
+Test = tuple[Expression, "Callable[[Any], bool]"]
+
+
+@st.composite
+def drawn_on(draw: st.DrawFn, field: str, values: st.SearchStrategy[Any]) -> Test:
+    path, op = Path((field,)), draw(st.sampled_from(["=", "<", "<=", ">", ">=", "between", "in", "<>", "begins_with"]))
+    a, b = draw(values), draw(values)
+
+    def key(value: Any) -> Any:
+        return value.encode() if isinstance(value, str) else value
+
+    def of(item: Any) -> Any:
+        return key(getattr(item, field))
+
+    if op == "begins_with" and field != "name":
+        op = ">="
+    match op:
+        case "=":
+            return path == a, lambda i: of(i) == key(a)
+        case "<":
+            return path < a, lambda i: of(i) < key(a)
+        case "<=":
+            return path <= a, lambda i: of(i) <= key(a)
+        case ">":
+            return path > a, lambda i: of(i) > key(a)
+        case ">=":
+            return path >= a, lambda i: of(i) >= key(a)
+        case "between":
+            a, b = sorted((a, b), key=key)
+            return path.between(a, b), lambda i: key(a) <= of(i) <= key(b)
+        case "in":
+            return path.is_in([a, b]), lambda i: of(i) in (key(a), key(b))
+        case "<>":
+            return path != a, lambda i: of(i) != key(a)
+    return path.begins_with(a), lambda i: bool(of(i).startswith(key(a)))
+
+
+def together(first: Test, more: list[Test]) -> list[Test]:
+    return [first, *more]
+
+
+BOUND: st.SearchStrategy[Test] = st.sampled_from(
+    [
+        (F.group == "g", lambda i: i.group == "g"),
+        (F.red == True, lambda i: i.red is True),  # noqa: E712 - a condition, not a comparison
+        (F.name == "ab", lambda i: i.name == "ab"),
+        (F.name == "a#", lambda i: i.name == "a#"),
+    ]
+)
+queries = st.builds(together, BOUND, st.lists(drawn_on("name", WORDS) | drawn_on("size", NUMBERS) | BOUND, max_size=4))
+
+
+@pytest.fixture(scope="module", params=[None, "acme"])
+def session(request: pytest.FixtureRequest) -> Iterator[SyncSession]:
+    db = Database(transport=ValidatingTransport(LocalTransport()))
+    db.sync.create_tables(Templated, Plainly)
+    other = db.sync.session("other" if request.param else None)
+    s = db.sync.session(request.param)
+    seen = set()
+    for row in ROWS:
+        s.put(Templated(**row))
+        if (row["group"], row["size"]) not in seen:
+            seen.add((row["group"], row["size"]))
+            s.put(Plainly(**row))
+        if request.param:
+            other.put(Templated(**row))
+            other.put(Plainly(**row))
+    yield s
+    db.sync.close()
+
+
+def everything(s: SyncSession, model: Any) -> list[Any]:
+    return [item for group in ("g", "h") for item in s.query(model).where(group=group).index("table")]
+
+
+@settings(max_examples=300)
+@given(tests=queries, backwards=st.booleans(), model=st.sampled_from([Templated, Plainly]))
+def test_a_query_finds_what_a_filtered_scan_finds(
+    session: SyncSession, tests: list[Test], backwards: bool, model: Any
+) -> None:
+    expected = [item for item in everything(session, model) if all(holds(item) for _, holds in tests)]
+    query = session.query(model).where(*(expression for expression, _ in tests))
+    found = query.all()
+    by_key = repr
+    assert sorted(found, key=by_key) == sorted(expected, key=by_key)
+    assert query.count() == len(expected)
+    if "size" in str(query.explain()):
+        try:
+            ordered = query.order_by("-size" if backwards else "size").all()
+        except QueryError:
+            return
+        assert [i.size for i in ordered] == sorted((i.size for i in expected), reverse=backwards)
+
+
+@settings(max_examples=300)
+@given(tests=queries, seed=st.randoms(use_true_random=False), model=st.sampled_from([Templated, Plainly]))
+def test_the_order_of_conditions_changes_nothing(tests: list[Test], seed: Any, model: Any) -> None:
+    schema = schema_of(model)
+    conditions = [resolve(schema, expression, "@t#") for expression, _ in tests]
+    shuffled = conditions[:]
+    seed.shuffle(shuffled)
+    one, other = (plan(schema, c, "@t#") for c in (conditions, shuffled))
+    assert one.index == other.index
+    assert (one.key, one.empty) == (other.key, other.empty)
+    assert set(flat(one.filter)) == set(flat(other.filter))
+    assert set(flat(one.local)) == set(flat(other.local))
+
+
+def flat(condition: Any) -> list[str]:
+    return sorted(map(repr, getattr(condition, "tests", None) or [condition]))
+
+
+def chosen(model: Any, *conditions: Expression, **options: Any) -> str:
+    schema = schema_of(model)
+    return str(plan(schema, [resolve(schema, c, "") for c in conditions], "", **options).index)
+
+
+def test_the_preferred_index() -> None:
+    group, red, name = F.group == "g", F.red == True, F.name == "ab"  # noqa: E712 - conditions
+    assert chosen(Templated, group) == "table"
+    assert chosen(Templated, group, red, name) == "by_l"
+    assert chosen(Templated, red) == "by_red"
+    assert chosen(Templated, red, name) == "by_both"
+    assert chosen(Templated, red, name, F.size > 3) in ("by-name", "by_both")
+    assert chosen(Templated, name) == "by-name"
+    assert chosen(Templated, group, name, index="by-name") == "by-name"
+    assert chosen(Templated, red, order=("size", True)) == "by_red"
+    assert chosen(Templated, group, red, order=("size", True)) == "table"
+    assert chosen(Templated, group, consistent=True) == "table"
+
+
+@pytest.mark.parametrize(
+    ("conditions", "options", "words"),
+    [
+        ([], {}, "say .scan()"),
+        ([F.size > 3], {}, "`group`"),
+        ([F.group > "a"], {}, "`group`"),
+        ([(F.group == "g") | (F.group == "h")], {}, "`group`"),
+        ([~(F.group == "g")], {}, "`group`"),
+        ([F.group == "g"], {"order": ("name", True)}, "not sorted by `name`"),
+        ([F.group == "g"], {"index": "nope"}, "no index 'nope'"),
+        ([F.group == "g"], {"index": "by_red"}, "`red`"),
+        ([F.red == True], {"consistent": True}, "consistently"),  # noqa: E712 - a condition
+    ],
+)
+def test_what_no_index_answers_is_refused(conditions: Any, options: Any, words: str) -> None:
+    with pytest.raises(QueryError) as caught:
+        chosen(Templated, *conditions, **options)
+    assert words in str(caught.value)
