@@ -91,7 +91,7 @@ def test_a_number_is_written_in_one_way(number: Decimal) -> None:
 instants = st.datetimes(timezones=st.just(UTC)) | st.datetimes(
     min_value=datetime(2026, 1, 1),
     max_value=datetime(2026, 1, 2),
-    timezones=st.timezones(),  # noqa: DTZ001 - Hypothesis adds the zone
+    timezones=st.timezones(),
 )
 
 
