@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from lift_dynamorm.cursors import KEY_VARIABLE, CursorSigner
-from lift_dynamorm.errors import UsageError
+from lift_dynamorm.errors import TenantMissing, UsageError
 from lift_dynamorm.session import Session
 from lift_dynamorm.sync import SyncDatabase
 from lift_dynamorm.tables import create_tables
+from lift_dynamorm.transport import Transport
 from lift_dynamorm.transport.retry import RetryTransport
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from lift_dynamorm.model import Model
     from lift_dynamorm.session import Tenant
-    from lift_dynamorm.transport import Transport
 
 log = logging.getLogger("lift_dynamorm")
 
@@ -35,13 +35,15 @@ class Database:
 
     endpoint: None finds AWS by the environment; ``"local://"`` is the embedded engine in this process,
     ``"local:///path/file"`` keeps its data; an ``http(s)://`` address is DynamoDB Local or the like.
-    transport: a transport instead of an endpoint, as `BotoTransport(client)`.
+    transport: a transport instead of an endpoint, as ``lift_dynamorm.transport.boto.BotoTransport(client)``; the
+    database adds the retries.
     region, profile: as in the AWS command line, instead of what the environment says.
     table_names: how the tables of the models are called here: ``{"app": "app-production"}``, or a function.
     cursor_keys: secrets that sign page cursors; the first signs, all are accepted. Without, the environment's
     ``LIFT_DYNAMORM_CURSOR_KEY`` (comma separated), else a random one, and cursors are good in this process only.
     cursor_lifetime: seconds for which a cursor is good.
-    timeout: seconds for one operation with all its retries.
+    timeout: seconds for one operation with all its retries; 10 by default.
+    require_tenant: a session without a tenant is refused; only `unscoped` leaves the tenants.
     now: the clock of timestamps and cursors.
 
     Making a database does no I/O. It is meant to be made once, when the module is loaded.
@@ -57,18 +59,18 @@ class Database:
         table_names: Mapping[str, str] | Callable[[str], str] | None = None,
         cursor_keys: Sequence[str | bytes] = (),
         cursor_lifetime: float = _DAY,
-        timeout: float = 10.0,
+        timeout: float | None = None,
         max_connections: int = 64,
+        require_tenant: bool = False,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         if endpoint is not None and transport is not None:
             raise UsageError("give an endpoint or a transport, not both")
         if transport is None:
             transport = _transport(endpoint, region=region, profile=profile, max_connections=max_connections)
-        self.transport = (
-            transport if isinstance(transport, RetryTransport) else RetryTransport(transport, timeout=timeout)
-        )
+        self.transport = _with_retries(transport, timeout)
         self.now = now
+        self.require_tenant = require_tenant
         self.table_name: Callable[[str], str]
         if callable(table_names):
             self.table_name = table_names
@@ -81,9 +83,14 @@ class Database:
     def session(self, tenant: Tenant = None, *, deadline: float | None = None) -> Session:
         """Open a session; use it at once or in ``async with``.
 
-        tenant: whose items it reads and writes; a function is asked when the session is first used.
+        tenant: whose items it reads and writes; a function is asked when the session is first used. None, in an app
+        without tenants: one space that all share.
         deadline: `time.monotonic()` seconds at which its operations give up.
         """
+        if tenant is None and self.require_tenant:
+            raise TenantMissing(
+                "a session of this database needs a tenant; to leave the tenants say unscoped(reason=...)"
+            )
         return Session(self, self.transport, tenant=tenant, deadline=deadline)
 
     def unscoped(self, reason: str) -> Session:
@@ -91,7 +98,7 @@ class Database:
         if not reason:
             raise UsageError("unscoped() needs the reason for leaving the tenants' scope; it is logged")
         log.warning("unscoped session: %s", reason)
-        return self.session()
+        return Session(self, self.transport)
 
     async def create_tables(self, *models: type[Model]) -> None:
         """Create the tables of models that do not exist yet, and wait until they are active."""
@@ -118,6 +125,18 @@ def _transport(endpoint: str | None, *, region: str | None, profile: str | None,
     return HttpTransport.from_environment(
         endpoint=endpoint, region=region, profile=profile, max_connections=max_connections
     )
+
+
+def _with_retries(transport: Transport, timeout: float | None) -> RetryTransport:
+    if isinstance(transport, RetryTransport):
+        if timeout is not None:
+            raise UsageError(
+                "the timeout belongs to the RetryTransport that was given: RetryTransport(..., timeout=...)"
+            )
+        return transport
+    if not isinstance(transport, Transport):
+        raise UsageError(f"{type(transport).__name__} is no transport; wrap a boto3 client: BotoTransport(client)")
+    return RetryTransport(transport, timeout=10.0 if timeout is None else timeout)
 
 
 def _cursor_keys(given: Sequence[str | bytes]) -> list[bytes]:

@@ -14,7 +14,7 @@ DynamORMError
 │   ├── ItemExists               create of an item that exists
 │   └── VersionConflict          the item changed since it was read
 ├── TransactionCanceled          a transaction that wrote nothing; one reason per operation
-│   ├── TransactionConditionFailed   (also a ConditionFailed)
+│   ├── TransactionConditionFailed   (also a ConditionFailed, and the class all failing operations have in common)
 │   └── TransactionConflict          another transaction was writing the same item
 ├── TenantError
 │   ├── TenantMissing            no tenant: the caller is not identified
@@ -133,6 +133,39 @@ class TransactionConditionFailed(TransactionCanceled, ConditionFailed):
         self.reasons = tuple(reasons)
 
 
+class _TransactionItemExists(TransactionConditionFailed, ItemExists):
+    pass
+
+
+class _TransactionVersionConflict(TransactionConditionFailed, VersionConflict):
+    pass
+
+
+class _TransactionItemNotFound(TransactionConditionFailed, ItemNotFound):
+    pass
+
+
+def transaction_condition_failed(
+    message: str, reasons: Sequence[DynamORMError | None], causes: Sequence[DynamORMError]
+) -> TransactionConditionFailed:
+    """Make the error of a transaction whose conditions `causes` did not hold, of their class where they share one."""
+    kind = TransactionConditionFailed
+    for shared, combined in (
+        (ItemExists, _TransactionItemExists),
+        (VersionConflict, _TransactionVersionConflict),
+        (ItemNotFound, _TransactionItemNotFound),
+    ):
+        if all(isinstance(cause, shared) for cause in causes):
+            kind = combined
+    first = next((cause for cause in causes if isinstance(cause, ConditionFailed)), None)
+    return kind(
+        message,
+        reasons=reasons,
+        item=first.item if first is not None else None,
+        wire_item=first.wire_item if first is not None else None,
+    )
+
+
 class TransactionConflict(TransactionCanceled):
     """Another write to one of the items was in progress, until the deadline."""
 
@@ -243,6 +276,4 @@ def service_error(
     else:
         kind = RequestRefused
     message = f"{operation}: {code or status}: {text}"
-    if code == "ResourceNotFoundException":
-        message += " (does the table exist in this region and account, with its indexes?)"
     return kind(message, operation=operation, code=code, status=status, request_id=request_id, answer=answer)

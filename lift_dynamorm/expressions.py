@@ -80,8 +80,11 @@ class Default:
     path: Path
     value: Any
 
-    __add__ = Arithmetic.__add__
-    __sub__ = Arithmetic.__sub__
+    def __add__(self, other: Any) -> Arithmetic:
+        return Arithmetic("+", self, other)
+
+    def __sub__(self, other: Any) -> Arithmetic:
+        return Arithmetic("-", self, other)
 
 
 @dataclass(frozen=True, slots=True)

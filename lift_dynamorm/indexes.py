@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from lift_dynamorm.errors import InvalidValue
 from lift_dynamorm.expressions import Path
-from lift_dynamorm.keys import KeyTemplate
+from lift_dynamorm.keys import KeyTemplate, looks_like_tenant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,9 +84,12 @@ class KeyAttribute:
                 return None
             wire = {"S": text}
         ((tag, value),) = wire.items()
-        if prefix and self.prefixed:
-            value = prefix + value
-            wire = {tag: value}
+        if self.prefixed and tag == "S":
+            if prefix:
+                value = prefix + value
+                wire = {tag: value}
+            elif looks_like_tenant(value):
+                refuse_tenants_key(value, self.fields[0])
         if tag != "N" and (not value or len(value) > 256):
             self._check_length(value, side)
         return wire
@@ -100,6 +103,11 @@ class KeyAttribute:
         if size > _MAX_BYTES[side]:
             msg = f"{what} takes {size} bytes; DynamoDB allows {_MAX_BYTES[side]}"
             raise InvalidValue(msg, field=field)
+
+
+def refuse_tenants_key(value: str, field: str) -> NoReturn:
+    msg = f"{value!r} looks like a key of a tenant; outside of a tenant no partition key begins with @...#"
+    raise InvalidValue(msg, field=field)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,11 @@ def tenant_prefix(tenant: str) -> str:
     return f"{TENANT_MARK}{escape(tenant)}{SEPARATOR}"
 
 
+def looks_like_tenant(text: str) -> bool:
+    """Tell whether a key could be taken for one of a tenant's."""
+    return text.startswith(TENANT_MARK) and SEPARATOR in text
+
+
 def ordered_number(text: str) -> str:
     """Turn a DynamoDB number into text that sorts by value: sign, exponent, digits."""
     number = Decimal(text)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from pydantic import BaseModel
 
 from lift_dynamorm.definition import Definition, compile_schema
-from lift_dynamorm.errors import DefinitionError
+from lift_dynamorm.errors import DefinitionError, UsageError
 from lift_dynamorm.indexes import GSI, LSI, Table
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ class Model(BaseModel):
 
 def schema_of(model: type[M]) -> Schema[M]:
     """Give the compiled form of a model; raises DefinitionError where it is not one that can be stored."""
+    if not isinstance(model, type):
+        raise UsageError(f"a model class is wanted here, not an instance of {type(model).__name__}")
     found = model.__dict__.get("__dynamorm_schema__")
     if found is None:
         definition = getattr(model, "__dynamorm_definition__", None)

@@ -86,7 +86,7 @@ def plan(
             missing = sorted(
                 f"`{schema.name_of(a)}`" for k in possible.partition for a in k.fields if a not in query.equal
             )
-            reason = reason or f"needs a condition {' and '.join(missing)} = ..."
+            reason = reason or f"needs {' and '.join(missing)} = ..."
         elif order is not None and order[0] not in query.equal and candidate.next != order[0]:
             reason = f"is not sorted by `{schema.name_of(order[0])}`"
         if reason:
@@ -99,7 +99,7 @@ def plan(
         candidates,
         key=lambda c: (_PREFERENCE[c.index.kind], c.index.projected is None, len(c.used), c.index.name is None),
     )
-    rejected += [(str(c.index), f"{best.index} is preferred") for c in candidates if c is not best]
+    rejected += [(str(c.index), f"comes behind {best.index}") for c in candidates if c is not best]
     rest = [c for c in query.conjuncts if not any(c is u for u in best.used)]
     keys = frozenset(best.index.attributes)
     return Plan(
@@ -127,9 +127,9 @@ def attributes(condition: Condition) -> frozenset[str]:
 
 def _unwanted(index: Index, wanted: str | None, consistent: bool) -> str:
     if wanted is not None and wanted != str(index):
-        return f".index({wanted!r}) was asked for"
+        return f"was not asked for: .index({wanted!r}) was"
     if consistent and index.kind == "global":
-        return "a global index cannot be read consistently"
+        return "is global and cannot be read consistently"
     return ""
 
 
@@ -142,8 +142,8 @@ def _no_index(
     reasons = "; ".join(f"{name} {reason}" for name, reason in rejected)
     by = f" sorted by `{schema.name_of(order[0])}`" if order else ""
     return QueryError(
-        f"Query on {schema.name}{by} needs an equality condition on a whole partition key: {reasons}. "
-        "To read the whole table say .scan()"
+        f"no index answers this query on {schema.name}{by}: {reasons}. "
+        "A query needs an equality condition on each field of a partition key"
     )
 
 
@@ -293,4 +293,4 @@ def _longest(prefixes: Sequence[Predicate]) -> Predicate:
 
 
 def _is_blank(wire: Wire) -> bool:
-    return next(iter(wire.values())) == ""  # empty text, or empty bytes in base64
+    return wire in ({"S": ""}, {"B": ""})  # empty text, or empty bytes in base64

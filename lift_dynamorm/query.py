@@ -63,7 +63,7 @@ class Explanation:
             if part in self.request:
                 lines.append(f"  {title:8} {_readable(self.request[part], names, values)}")
         lines += [f"  warning  {warning}" for warning in self.warnings]
-        lines += [f"  not by   {name}: it {reason}" for name, reason in self.rejected]
+        lines += [f"  not by   {name}, which {reason}" for name, reason in self.rejected]
         return "\n".join(lines)
 
 

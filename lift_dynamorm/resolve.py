@@ -27,6 +27,8 @@ from lift_dynamorm.expressions import (
     Path,
     Size,
 )
+from lift_dynamorm.indexes import refuse_tenants_key
+from lift_dynamorm.keys import looks_like_tenant
 from lift_dynamorm.scalars import NULL_WIRE, encode_any, encode_int, encode_text
 from lift_dynamorm.updates import Change
 
@@ -215,6 +217,10 @@ def _resolve_assignment(schema: Schema[Any], assignment: Assignment, prefix: str
                     f"{schema.name}: `{attribute}` is a partition key of an index; set it to a plain value"
                 )
             source = Literal({"S": prefix + source.wire["S"]})
+        elif attribute in schema.prefixed and isinstance(source, Literal):
+            text = source.wire.get("S", "")
+            if looks_like_tenant(text):
+                refuse_tenants_key(text, attribute)
         return Change("SET", name, source)
     if assignment.action == "REMOVE":
         return _removal(schema, place, assignment.path)

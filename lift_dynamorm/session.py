@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from lift_dynamorm.errors import ItemNotFound, SessionClosed, UsageError
+from lift_dynamorm.expressions import Assignment
 from lift_dynamorm.keys import tenant_prefix
 from lift_dynamorm.model import Model, schema_of, stored_item
 from lift_dynamorm.operations.context import Context
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from lift_dynamorm.conditions import Condition
     from lift_dynamorm.database import Database
-    from lift_dynamorm.expressions import Assignment, Expression
+    from lift_dynamorm.expressions import Expression
     from lift_dynamorm.operations.write import Write
     from lift_dynamorm.schema import Schema
     from lift_dynamorm.sync import SyncSession
@@ -135,7 +136,7 @@ class Session:
         """Read an item by the fields of its key; None where there is none."""
         context = await self.open()
         schema = schema_of(model)
-        wire = schema.key_from({**key, **fields} if key else fields, context.prefix)
+        wire = schema.key_from(_key_values(schema, key, fields), context.prefix)
         item = await self._read(context, schema, wire, consistent=consistent)
         return None if item is None else schema.decode(item, context.prefix)
 
@@ -178,23 +179,50 @@ class Session:
         *changes: Assignment,
         if_: Expression | None = None,
         upsert: bool = False,
+        returning: Literal[True] = True,
         **values: Any,
     ) -> M: ...
 
+    @overload
     async def update(
-        self, target: Any, /, *changes: Any, if_: Expression | None = None, upsert: bool = False, **values: Any
+        self,
+        model: type[M],
+        key: Mapping[str, Any],
+        /,
+        *changes: Assignment,
+        if_: Expression | None = None,
+        upsert: bool = False,
+        returning: Literal[False],
+        **values: Any,
+    ) -> None: ...
+
+    async def update(
+        self,
+        target: Any,
+        /,
+        *changes: Any,
+        if_: Expression | None = None,
+        upsert: bool = False,
+        returning: bool = True,
+        **values: Any,
     ) -> Any:
         """Change some fields of an item. Returns its new state.
 
         ``update(user, name="Ann", tags=F.tags.add({"x"}))`` also stores what was changed on the instance since
         it was read, and with a version field raises `VersionConflict` where the stored item changed meanwhile.
-        ``update(User, {"id": "42"}, logins=F.logins + 1)`` needs no read; in a transaction it makes one, to
-        return the state. `ItemNotFound` where there is no item; upsert: create it then.
+        ``update(User, {"id": "42"}, logins=F.logins + 1)`` needs no read. `ItemNotFound` where there is no item;
+        upsert: create it then.
+
+        In a transaction an update by key reads the item once, and what it calculates from that becomes a condition
+        of the commit, so that the state it returns is true. returning=False returns None instead, and lets others
+        change the item at the same time: for counters that many write.
         """
         context = await self._writable()
         if isinstance(target, Model):
-            if upsert:
-                raise UsageError("upsert goes with an update by key; to store an instance, new or not, use put()")
+            if upsert or not returning:
+                raise UsageError("upsert and returning go with an update by key; to store an instance, use put()")
+            if any(not isinstance(change, Assignment) for change in changes):
+                raise UsageError("update(instance, ...) takes fields, as in name=..., and changes, as in F.n.add(1)")
             condition = self._condition(context, type(target), if_)
             planned = update_instance(context, target, changes, values, condition)
             if planned is not None:
@@ -209,13 +237,13 @@ class Session:
         key = schema.key_from(key_values, context.prefix)
         condition = self._condition(context, target, if_)
         planned = update_key(context, schema, key, key_values, assignments, values, condition, upsert=upsert)
+        planned.returning = returning
         current = None
         if self._work.unit is not None:
             current = await self._read(context, schema, key, consistent=True)
             planned.check(current, context.prefix)
         after = await self._write(context, planned, current)
-        assert after is not None
-        return schema.decode(after, context.prefix)
+        return schema.decode(after, context.prefix) if returning and after is not None else None
 
     async def delete(
         self,
@@ -240,7 +268,7 @@ class Session:
             await self._write(context, delete_instance(context, target, condition, missing_ok=missing_ok))
             return
         schema = schema_of(target)
-        values = {**key, **fields} if key else fields
+        values = _key_values(schema, key, fields)
         wire = schema.key_from(values, context.prefix)
         condition = self._condition(context, target, if_)
         await self._write(context, delete_key(schema, wire, values, condition, missing_ok=missing_ok))
@@ -326,3 +354,12 @@ class Session:
     def unit_of_work(self) -> UnitOfWork | None:
         """The writes held back, None outside of a transaction."""
         return self._work.unit
+
+
+def _key_values(schema: Schema[Any], key: Any, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    if key is None:
+        return fields
+    if not hasattr(key, "keys"):
+        names = ", ".join(f"{schema.name_of(attribute)}=..." for attribute in sorted(schema.key.fields))
+        raise UsageError(f"the key of {schema.name} is given by name: {names}; not {key!r}")
+    return {**key, **fields}

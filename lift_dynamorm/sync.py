@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from lift_dynamorm.model import Model
 from lift_dynamorm.query import Asked, Page, Query
@@ -130,8 +130,22 @@ class SyncSession:
         *changes: Assignment,
         if_: Expression | None = None,
         upsert: bool = False,
+        returning: Literal[True] = True,
         **values: Any,
     ) -> M: ...
+
+    @overload
+    def update(
+        self,
+        model: type[M],
+        key: Mapping[str, Any],
+        /,
+        *changes: Assignment,
+        if_: Expression | None = None,
+        upsert: bool = False,
+        returning: Literal[False],
+        **values: Any,
+    ) -> None: ...
 
     def update(self, target: Any, /, *changes: Any, **values: Any) -> Any:
         """Change some fields of an item, by instance or by key; see `Session.update`."""
@@ -187,6 +201,10 @@ class SyncDatabase:
     def session(self, tenant: Tenant = None, *, deadline: float | None = None) -> SyncSession:
         """Open a session; see `Database.session`."""
         return self._database.session(tenant, deadline=deadline).sync
+
+    def unscoped(self, reason: str) -> SyncSession:
+        """Open a session outside of every tenant; see `Database.unscoped`."""
+        return self._database.unscoped(reason).sync
 
     def create_tables(self, *models: type[Model]) -> None:
         """Create the tables of models that do not exist yet; see `Database.create_tables`."""

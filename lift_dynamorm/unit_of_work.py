@@ -9,7 +9,7 @@ from lift_dynamorm.conditions import Literal, Name, sort_value
 from lift_dynamorm.errors import UsageError
 from lift_dynamorm.model import remember, stored_item
 from lift_dynamorm.operations.transact import MAX_OPERATIONS, too_many
-from lift_dynamorm.updates import Append, Change, IfNotExists, Source, Sum, apply
+from lift_dynamorm.updates import Change, Sum, apply, reads, sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -105,6 +105,8 @@ class UnitOfWork:
             write.check(known.after, prefix)
             after = write.project(known.after)
             pending = Pending(_merge(known, write, after), known.before, after)
+        if pending.write.kind == "update" and write.returning:
+            pending.write.pin(pending.before)
         self._settle(write, after, prefix)
         self._pending[key] = pending
         return after
@@ -163,7 +165,7 @@ def _merge_changes(first: Sequence[Change], second: Sequence[Change], known: Pen
         if any(_moves(p, parts) for p in by_target):
             raise _unmergeable(model, change)
         plain = isinstance(change.value, Literal | None) and change.action in ("SET", "REMOVE")
-        if plain or (earlier is None and not (_reads(change.value) & written)):
+        if plain or (earlier is None and not (sources(change.value) & written)):
             by_target[parts] = change
         else:
             by_target[parts] = _combine(earlier, change, by_target, known, model)
@@ -185,7 +187,7 @@ def _combine(
 ) -> Change:
     """Make one change of two to the same attribute: on top of a plain value, or as one sum."""
     target = change.target
-    read = _reads(change.value) | ({target.parts[0]} if change.action in ("ADD", "DELETE") else set())
+    read = reads(change)
     plain = {
         p[0] for p, c in by_target.items() if c.action in ("SET", "REMOVE") and isinstance(c.value, Literal | None)
     }
@@ -206,17 +208,6 @@ def _combine(
             total = apply([Change("ADD", Name(("n",)), Literal(b))], {"n": a})
             return Change("ADD", target, Literal(total["n"]))
     raise _unmergeable(model, change)
-
-
-def _reads(source: Source | None) -> set[str | int]:
-    match source:
-        case Name(parts):
-            return {parts[0]}
-        case Sum(_, left, right) | Append(left, right):
-            return _reads(left) | _reads(right)
-        case IfNotExists(name, default):
-            return _reads(name) | _reads(default)
-    return set()
 
 
 def _unmergeable(model: str, change: Change) -> UsageError:

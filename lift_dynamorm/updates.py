@@ -112,6 +112,24 @@ def _position(change: Change) -> list[tuple[int, str]]:
     return [(part, "") if isinstance(part, int) else (-1, part) for part in change.target.parts]
 
 
+def sources(source: Source | None) -> set[str]:
+    """Name the attributes that a value is calculated from."""
+    match source:
+        case Name(parts):
+            return {str(parts[0])}
+        case Sum(_, left, right) | Append(left, right):
+            return sources(left) | sources(right)
+        case IfNotExists(name, default):
+            return sources(name) | sources(default)
+    return set()
+
+
+def reads(change: Change) -> set[str]:
+    """Name the attributes that the outcome of a change is calculated from."""
+    own = {str(change.target.parts[0])} if change.action in ("ADD", "DELETE") else set()
+    return sources(change.value) | own
+
+
 def _value(source: Source, item: Wire) -> Wire:
     match source:
         case Literal(wire):

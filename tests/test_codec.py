@@ -87,7 +87,7 @@ def annotated(draw: st.DrawFn, depth: int = 2) -> tuple[Any, st.SearchStrategy[A
         st.sampled_from(["scalar", "scalar", "set", *(["list", "dict", "optional", "tuple"] if depth else [])])
     )
     if shape == "scalar":
-        kind = draw(st.sampled_from(list(SCALARS)))
+        kind: Any = draw(st.sampled_from(list(SCALARS)))
         return kind, SCALARS[kind]
     if shape == "set":
         kind = draw(st.sampled_from(HASHABLE))
@@ -95,12 +95,12 @@ def annotated(draw: st.DrawFn, depth: int = 2) -> tuple[Any, st.SearchStrategy[A
     inner, values = draw(annotated(depth - 1))
     match shape:
         case "list":
-            return list[inner], st.lists(values, max_size=3)
+            return list[inner], st.lists(values, max_size=3)  # type: ignore[valid-type]  # made here
         case "dict":
             key = draw(st.sampled_from([str, int, UUID]))
-            return dict[key, inner], st.dictionaries(SCALARS[key], values, max_size=3)
+            return dict[key, inner], st.dictionaries(SCALARS[key], values, max_size=3)  # type: ignore[valid-type]  # made here
         case "tuple":
-            return tuple[int, inner], st.tuples(st.integers(-9, 9), values)
+            return tuple[int, inner], st.tuples(st.integers(-9, 9), values)  # type: ignore[valid-type]  # made here
     return inner | None, st.none() | values
 
 

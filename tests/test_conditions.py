@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     Wire = dict[str, Any]
 
-# -- another evaluator, written for the documentation's sake over plain Python values -----------------------------------
+# -- another evaluator, written from the documentation over plain Python values ---------------------------------------
 
 
 class Tagged:
@@ -49,7 +49,7 @@ class Tagged:
 
     def __init__(self, wire: Wire) -> None:
         ((self.tag, raw),) = wire.items()
-        self.value: Any = {
+        read: dict[str, Callable[[], Any]] = {
             "S": lambda: raw.encode(),
             "N": lambda: Decimal(raw),
             "B": lambda: b64decode(raw),
@@ -60,7 +60,8 @@ class Tagged:
             "SS": lambda: {v.encode() for v in raw},
             "NS": lambda: {Decimal(v) for v in raw},
             "BS": lambda: {b64decode(v) for v in raw},
-        }[self.tag]()
+        }
+        self.value: Any = read[self.tag]()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Tagged) and self.tag == other.tag and bool(self.value == other.value)
@@ -68,7 +69,7 @@ class Tagged:
     __hash__ = None  # type: ignore[assignment]  # never in a set
 
     def under(self, other: Tagged) -> bool:
-        return self.tag == other.tag and self.tag in "SNB" and bool(self.value < other.value)
+        return self.tag == other.tag and self.tag in ("S", "N", "B") and bool(self.value < other.value)
 
 
 def at(item: Wire, operand: Operand) -> Tagged | None:
@@ -93,7 +94,8 @@ def plainly(condition: Condition, item: Wire) -> bool:
         return True in [plainly(test, item) for test in condition.tests]
     if isinstance(condition, Negation):
         return plainly(condition.test, item) is False
-    left, rest = at(item, condition.left), [at(item, operand) for operand in condition.right]
+    left: Any = at(item, condition.left)
+    rest: list[Any] = [at(item, operand) for operand in condition.right]
     if condition.op == "attribute_exists":
         return left is not None
     if condition.op == "attribute_not_exists":
@@ -102,8 +104,11 @@ def plainly(condition: Condition, item: Wire) -> bool:
         return left is None or rest[0] is None or left != rest[0]
     if left is None or None in rest:
         return False
-    others: list[Any] = rest
-    match condition.op:
+    return bool(compared(condition.op, left, rest))
+
+
+def compared(op: str, left: Any, others: list[Any]) -> Any:
+    match op:
         case "=":
             return left == others[0]
         case "in":
@@ -111,7 +116,7 @@ def plainly(condition: Condition, item: Wire) -> bool:
         case "<":
             return left.under(others[0])
         case ">":
-            return bool(others[0].under(left))
+            return others[0].under(left)
         case "<=":
             return left.tag in "SNB" and (left.under(others[0]) or left == others[0])
         case ">=":
@@ -120,7 +125,7 @@ def plainly(condition: Condition, item: Wire) -> bool:
             low, high = others
             return left.tag in "SNB" and low.tag == left.tag == high.tag and low.value <= left.value <= high.value
         case "begins_with":
-            return left.tag in "SB" and left.tag == others[0].tag and bool(left.value.startswith(others[0].value))
+            return left.tag in "SB" and left.tag == others[0].tag and left.value.startswith(others[0].value)
         case "attribute_type":
             return left.tag == others[0].value.decode()
         case "contains":
@@ -129,7 +134,7 @@ def plainly(condition: Condition, item: Wire) -> bool:
             if left.tag == "L":
                 return others[0] in left.value
             return left.tag in ("SS", "NS", "BS") and left.tag[0] == others[0].tag and others[0].value in left.value
-    raise AssertionError(condition.op)
+    raise AssertionError(op)
 
 
 # -- what is drawn -----------------------------------------------------------------------------------------------------
@@ -146,8 +151,22 @@ comparable = st.sampled_from([{"S": "a"}, {"S": "ab"}, {"N": "1"}, {"N": "-1.5"}
 def predicates(draw: st.DrawFn) -> Predicate:
     op = draw(
         st.sampled_from(
-            ["=", "<>", "<", "<=", ">", ">=", "between", "in", "begins_with", "contains", "attribute_type"]
-            + ["attribute_exists", "attribute_not_exists", "size"]
+            [
+                "=",
+                "<>",
+                "<",
+                "<=",
+                ">",
+                ">=",
+                "between",
+                "in",
+                "begins_with",
+                "contains",
+                "attribute_type",
+                "attribute_exists",
+                "attribute_not_exists",
+                "size",
+            ]
         )
     )
     name = draw(names)
@@ -205,6 +224,22 @@ def test_it_evaluates_as_the_documentation_reads(condition: Condition, item: Wir
 def test_sameness(one: Wire, other: Wire) -> None:
     assert same(one, one)
     assert same(one, other) == same(other, one) == (Tagged(one) == Tagged(other))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [
+        ({"N": "1"}, {"N": "1.0"}, True),
+        ({"N": "1E+2"}, {"N": "100"}, True),
+        ({"NS": ["1", "2.50"]}, {"NS": ["2.5", "1.0"]}, True),
+        ({"L": [{"N": "1"}]}, {"L": [{"N": "1.0"}]}, True),
+        ({"M": {"a": {"SS": ["x", "y"]}}}, {"M": {"a": {"SS": ["y", "x"]}}}, True),
+        ({"N": "1"}, {"S": "1"}, False),
+        ({"L": [{"N": "1"}]}, {"L": [{"N": "1"}, {"N": "1"}]}, False),
+    ],
+)
+def test_numbers_are_the_same_by_value_and_sets_without_order(one: Wire, other: Wire, equal: bool) -> None:
+    assert same(one, other) is same(other, one) is equal
 
 
 @pytest.fixture(scope="module")

@@ -88,10 +88,8 @@ def test_a_number_is_written_in_one_way(number: Decimal) -> None:
     assert Decimal(plain_number(str(number))) == number
 
 
-instants = st.datetimes(timezones=st.just(UTC)) | st.datetimes(
-    min_value=datetime(2026, 1, 1),
-    max_value=datetime(2026, 1, 2),
-    timezones=st.timezones(),
+instants = st.datetimes(timezones=st.just(UTC)) | st.datetimes(timezones=st.timezones()).filter(
+    lambda instant: 1 < instant.year < 9999
 )
 
 

@@ -188,7 +188,7 @@ def test_the_preferred_index() -> None:
 @pytest.mark.parametrize(
     ("conditions", "options", "words"),
     [
-        ([], {}, "say .scan()"),
+        ([], {}, "no index answers"),
         ([F.size > 3], {}, "`group`"),
         ([F.group > "a"], {}, "`group`"),
         ([(F.group == "g") | (F.group == "h")], {}, "`group`"),

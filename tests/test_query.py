@@ -104,12 +104,13 @@ def test_what_cannot_match_is_not_sent(recorded: Any) -> None:
 
 def test_explain_names_index_conditions_and_reasons(opened: Open) -> None:
     s = opened(Entry)
-    said = s.query(Entry).where(F.kind == "a", F.weight > 3, F.n != 7).explain()
-    assert (said.index, said.local) == ("by_kind", True)
+    said = s.query(Entry).where(F.kind == "a", F.weight != 3, F.n != 7).explain()
+    assert (said.index, said.local) == ("by_kind", False)
+    assert s.query(Entry).where(F.owner == "o", F.n != 7).explain().local
     assert said.request["IndexName"] == "by_kind"
     text = str(said)
     assert "query Entry by by_kind" in text
-    assert "not by   table: it needs a condition `owner` = ..." in text
+    assert "not by   table, which needs `owner` = ..." in text
     assert "read and paid for" in text
 
 
@@ -142,7 +143,7 @@ def test_wrong_queries_are_refused(opened: Open, wrong: Any) -> None:
 
 def test_conditions_have_no_truth() -> None:
     with pytest.raises(TypeError, match="join conditions with"):
-        assert (F.a == 1) and (F.b == 2)
+        bool(F.a == 1)
 
 
 def test_the_explicit_form_means_the_same(opened: Open) -> None:

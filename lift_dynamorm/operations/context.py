@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lift_dynamorm.errors import RequestRefused
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
@@ -32,4 +34,13 @@ class Context:
         return self.table_name(schema.table.name)
 
     async def send(self, operation: str, payload: Payload) -> Payload:
-        return await self.transport.send(operation, payload, deadline=self.deadline)
+        try:
+            return await self.transport.send(operation, payload, deadline=self.deadline)
+        except RequestRefused as error:
+            if error.code == "ResourceNotFoundException" and "TableName" in payload:
+                index = f", or it has no index {payload['IndexName']!r}" if "IndexName" in payload else ""
+                error.args = (
+                    f"{operation}: there is no table {payload['TableName']!r} in this region and account{index}; "
+                    "create it: database.create_tables(Model, ...)",
+                )
+            raise

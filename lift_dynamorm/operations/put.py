@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from lift_dynamorm.conditions import Condition, every
+from lift_dynamorm.errors import UsageError
 from lift_dynamorm.model import schema_of, stored_item
 from lift_dynamorm.operations.write import Write, exists, held_version, not_exists, version_guard
 
@@ -18,18 +19,24 @@ if TYPE_CHECKING:
 
 def create(context: Context, instance: Model, condition: Condition | None) -> Write:
     """Plan the write of a new item."""
-    schema = schema_of(type(instance))
+    schema = _schema(instance, "create")
     return _put(context, schema, instance, "create", every((not_exists(schema), condition)), None)
 
 
 def put(context: Context, instance: Model, condition: Condition | None) -> Write:
     """Plan the write of a whole item over what may be there, unless that changed since it was read."""
-    schema = schema_of(type(instance))
+    schema = _schema(instance, "put")
     version = held_version(schema, instance)
     guard = None if version is None else version_guard(schema, version)
     if version == 0 and stored_item(instance) is not None:
         guard = every((exists(schema), guard))
     return _put(context, schema, instance, "put", every((guard, condition)), version)
+
+
+def _schema(instance: Any, verb: str) -> Schema[Any]:
+    if isinstance(instance, type):
+        raise UsageError(f"{verb} takes an instance: {verb}({instance.__name__}(...))")
+    return schema_of(type(instance))
 
 
 def _put(

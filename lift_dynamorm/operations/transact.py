@@ -14,10 +14,10 @@ from lift_dynamorm.errors import (
     ServiceError,
     Throttled,
     TransactionCanceled,
-    TransactionConditionFailed,
     TransactionConflict,
     TransactionTooLarge,
     service_error,
+    transaction_condition_failed,
 )
 
 if TYPE_CHECKING:
@@ -68,13 +68,7 @@ def canceled(writes: Sequence[Write], error: RequestRefused, prefix: str) -> Tra
     text = "; ".join(f"operation {n}: {reason}" for n, reason in enumerate(reasons, 1) if reason is not None)
     message = f"the transaction was canceled, and nothing was written: {text or error}"
     if conditions:
-        first = next((c for c in conditions if isinstance(c, ConditionFailed)), None)
-        return TransactionConditionFailed(
-            message,
-            reasons=reasons,
-            item=first.item if first else None,
-            wire_item=first.wire_item if first else None,
-        )
+        return transaction_condition_failed(message, reasons, conditions)
     if causes and all(isinstance(c, ServiceError) and c.code == "TransactionConflict" for c in causes):
         return TransactionConflict(message, reasons=reasons)
     return TransactionCanceled(message, reasons=reasons)

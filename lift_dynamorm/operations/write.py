@@ -6,7 +6,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lift_dynamorm import updates
-from lift_dynamorm.conditions import Condition, Literal, Name, Placeholders, Predicate, evaluate, render, same
+from lift_dynamorm.conditions import (
+    Condition,
+    Every,
+    Literal,
+    Name,
+    Placeholders,
+    Predicate,
+    evaluate,
+    every,
+    render,
+    same,
+)
 from lift_dynamorm.errors import (
     ConditionFailed,
     DynamORMError,
@@ -41,7 +52,7 @@ class Write:
     guard: what must hold of the item as it is. expected: the version the caller holds, None without a lock.
     base: the item that an update with a lock was read as.
     stamps: field values that the instance takes on once the write is done.
-    key_values: the fields of the key, where there is no instance.
+    key_values: the fields of the key, where there is no instance. returning: the caller is shown the outcome.
     """
 
     schema: Schema[Any]
@@ -56,6 +67,7 @@ class Write:
     base: Item | None = None
     stamps: dict[str, Any] = field(default_factory=dict)
     missing_ok: bool = False
+    returning: bool = True
     key_values: Mapping[str, Any] = field(default_factory=dict)
 
     # -- the request ---------------------------------------------------------------------------------------------------
@@ -76,10 +88,23 @@ class Write:
         to.add_to(payload)
         return payload
 
+    def pin(self, current: Item | None) -> None:
+        """Make the commit depend on what the outcome is calculated from, so that what the caller is shown is true."""
+        version = self.schema.roles.version
+        if version is not None:
+            if self.expected is None:
+                self.expected = stored_version(self.schema, current)
+                self.guard = every((self.guard, version_guard(self.schema, self.expected)))
+            return
+        held = self.guard.tests if isinstance(self.guard, Every) else (self.guard,)
+        read = {attribute for change in self.changes for attribute in updates.reads(change)}
+        pins = [_unchanged(attribute, (current or {}).get(attribute)) for attribute in sorted(read)]
+        self.guard = every((*held, *(pin for pin in pins if pin not in held)))
+
     async def send(self, context: Context) -> Item | None:
         """Send it alone. Returns the item as it is now, None where it was deleted."""
         payload = self.payload(context.table(self.schema))
-        if self.kind == "update":
+        if self.kind == "update" and self.returning:
             payload["ReturnValues"] = "ALL_NEW"
         try:
             answer = await context.send(_OPERATIONS[self.kind], payload)
@@ -111,8 +136,7 @@ class Write:
         name = self.schema.roles.version
         if name is None or current is None:
             return False
-        stored = int(current.get(self.schema.fields[name].attribute, {}).get("N", "0"))
-        held = self.expected or 0
+        stored, held = stored_version(self.schema, current), self.expected or 0
         if self.kind == "delete":
             return stored > held
         # The next version may be this very write where its result could not be told from another's.
@@ -212,6 +236,17 @@ def version_guard(schema: Schema[Any], version: int) -> Condition:
     if version == 0:
         return Predicate("attribute_not_exists", name)
     return Predicate("=", name, (Literal({"N": str(version)}),))
+
+
+def stored_version(schema: Schema[Any], item: Item | None) -> int:
+    """Tell the version of a stored item, 0 where it has none."""
+    assert schema.roles.version is not None
+    return int((item or {}).get(schema.fields[schema.roles.version].attribute, {}).get("N", "0"))
+
+
+def _unchanged(attribute: str, wire: Any) -> Condition:
+    name = Name((attribute,))
+    return Predicate("attribute_not_exists", name) if wire is None else Predicate("=", name, (Literal(wire),))
 
 
 def held_version(schema: Schema[Any], instance: Model) -> int | None:

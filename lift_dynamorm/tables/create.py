@@ -9,7 +9,7 @@ from lift_dynamorm.errors import DeadlineExceeded, DefinitionError, RequestRefus
 from lift_dynamorm.model import Model, schema_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from lift_dynamorm.database import Database
     from lift_dynamorm.indexes import Index
@@ -80,7 +80,8 @@ def _projection(index: Index) -> dict[str, Any]:
 async def create_tables(database: Database, transport: RetryTransport, models: Iterable[type[Model]]) -> None:
     """Create the tables that do not exist yet, wait until they are active, and turn on their time to live.
 
-    Tables that exist are left as they are. Raises DeadlineExceeded after five minutes.
+    Tables that exist are left as they are. Raises DefinitionError where one lacks an index, and DeadlineExceeded
+    after five minutes.
     """
     models = tuple(models)
     for request in table_requests(models, database.table_name):
@@ -89,20 +90,29 @@ async def create_tables(database: Database, transport: RetryTransport, models: I
         except RequestRefused as error:
             if error.code != "ResourceInUseException":
                 raise
-        await _wait(database, transport, request["TableName"])
+        _check_indexes(request, await _wait(database, transport, request["TableName"]))
     for schema in map(schema_of, models):
         if schema.roles.time_to_live is not None:
             attribute = schema.fields[schema.roles.time_to_live].attribute
             await _enable_ttl(transport, database.table_name(schema.table.name), attribute)
 
 
-async def _wait(database: Database, transport: RetryTransport, name: str) -> None:
+def _check_indexes(request: Mapping[str, Any], table: Mapping[str, Any]) -> None:
+    for kind in ("GlobalSecondaryIndexes", "LocalSecondaryIndexes"):
+        missing = {i["IndexName"] for i in request.get(kind, ())} - {i["IndexName"] for i in table.get(kind, ())}
+        if missing:
+            names = ", ".join(sorted(missing))
+            msg = f"the table {request['TableName']!r} exists without the index {names}; add it, or delete the table"
+            raise DefinitionError(msg)
+
+
+async def _wait(database: Database, transport: RetryTransport, name: str) -> dict[str, Any]:
     give_up = time.monotonic() + _WAIT
     while True:
         table = (await transport.send("DescribeTable", {"TableName": name}))["Table"]
         states = [table["TableStatus"], *(i.get("IndexStatus") for i in table.get("GlobalSecondaryIndexes", ()))]
         if all(state == "ACTIVE" for state in states):
-            return
+            return dict(table)
         if time.monotonic() > give_up:
             raise DeadlineExceeded(
                 f"the table {name!r} is not active after {_WAIT:.0f} seconds", operation="DescribeTable"

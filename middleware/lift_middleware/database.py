@@ -8,7 +8,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from lift_dynamorm.errors import DynamORMError, TenantMissing
+from lift_dynamorm.errors import DynamORMError, TenantMissing, UsageError
 from lift_middleware.problems import INTERNAL, problem_of
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _LAMBDA_RESERVE = 0.25
 _LAST = ("http.response.body", "http.response.pathsend")
 _STARTED = (
     "the transaction of this request ended when its response began, so a write would not be part of it. "
-    "Write before responding, or open a session of your own: async with database.session(...)"
+    "Write before responding; in a background task use request.state.db, which is a fresh session by then"
 )
 
 
@@ -55,6 +55,8 @@ class DynamORMMiddleware:
         timeout: float | None = None,
         name: str = "db",
     ) -> None:
+        if tenant is not None and not callable(tenant):
+            raise UsageError("tenant= is a function from the ASGI scope to the tenant's id, as tenant_from_header(...)")
         self.app = app
         self.database = database
         self.tenant = tenant

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends
+try:
+    from fastapi import Depends
+except ImportError as error:
+    msg = 'lift_middleware.fastapi needs FastAPI: pip install "lift-dynamorm[fastapi]"'
+    raise ImportError(msg) from error
 from starlette.requests import HTTPConnection
 
 from lift_dynamorm import Session, SyncSession

@@ -36,7 +36,6 @@ _STATUSES: tuple[tuple[type[Exception], HTTPStatus], ...] = (
     (TenantForbidden, HTTPStatus.FORBIDDEN),
     (ItemNotFound, HTTPStatus.NOT_FOUND),
     (ConditionFailed, HTTPStatus.CONFLICT),
-    (TransactionConflict, HTTPStatus.CONFLICT),
     (CursorError, HTTPStatus.BAD_REQUEST),
     (TransactionTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (InvalidValue, HTTPStatus.UNPROCESSABLE_ENTITY),
@@ -80,6 +79,9 @@ def problem_of(error: BaseException) -> Problem | None:
     """
     if isinstance(error, TransactionConditionFailed):
         return _of_conditions(error)
+    if isinstance(error, TransactionConflict):
+        detail = "Another request is changing the same data, and nothing was written. Try again."
+        return Problem(HTTPStatus.CONFLICT, detail, {"retry-after": RETRY_AFTER})
     for kind, status in _STATUSES:
         if isinstance(error, kind):
             return Problem(status, str(error))
@@ -93,9 +95,8 @@ def problem_of(error: BaseException) -> Problem | None:
 def _of_conditions(error: TransactionConditionFailed) -> Problem:
     """Say which conditions did not hold; 404 where all of them were that the item exists."""
     causes = [reason for reason in error.reasons if isinstance(reason, ConditionFailed | ItemNotFound)]
-    detail = "; ".join(dict.fromkeys(map(str, causes))) or "a condition of the transaction does not hold"
-    missing = causes and all(isinstance(cause, ItemNotFound) for cause in causes)
-    return Problem(HTTPStatus.NOT_FOUND if missing else HTTPStatus.CONFLICT, detail)
+    detail = "; ".join(dict.fromkeys(map(str, causes))) or "A condition of the transaction does not hold."
+    return Problem(HTTPStatus.NOT_FOUND if isinstance(error, ItemNotFound) else HTTPStatus.CONFLICT, detail)
 
 
 def _explain(error: ServiceError) -> str:

@@ -46,7 +46,7 @@ KNOWN_ENGINE_FAULTS: dict[tuple[str, str], str] = {
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
-            engine = item.callspec.params.get("engine", "")
+            engine = str(item.callspec.params.get("engine", ""))
             case = item.name.replace(f"{engine}-", "").replace("async-", "").replace("sync-", "")
             for name in (item.originalname, case):
                 reason = KNOWN_ENGINE_FAULTS.get((engine, name))

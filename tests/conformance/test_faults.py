@@ -12,13 +12,18 @@ from lift_dynamorm import (
     F,
     ItemExists,
     ItemNotFound,
+    Model,
     OutcomeUnknown,
+    PartitionKey,
     ServiceError,
+    TransactionCanceled,
     TransactionConditionFailed,
+    Version,
     VersionConflict,
 )
 from lift_dynamorm.transport.faults import (
     BadAnswer,
+    Call,
     Conflict,
     DropAfterSend,
     DropBeforeSend,
@@ -172,7 +177,7 @@ async def test_what_may_be_repeated_is(opened: Open, broken: Broken, fault: Faul
     await broken(fault).update(Plain, {"id": "1"}, note="n", tags=F.tags.delete({"zz"}))
     await broken(fault).put(Plain(id="2"))
     assert await s.get(Plain, id="1") == Plain(id="1", count=5, name="x", tags={"t"}, note="n")
-    assert await s.get(Plain, id="2")
+    assert await s.get(Plain, id="2") == Plain(id="2")
     await broken(fault).delete(Plain, id="2")
     assert await s.find(Plain, id="2") is None
 
@@ -206,19 +211,20 @@ async def test_when_it_never_succeeds_the_instance_is_as_it_was(opened: Open, br
     await versioned(s)
     user = await s.get(User, id="old")
     before, new = user.model_copy(deep=True), User(id="new")
-    for act in (
+    acts: list[Callable[[Session], Awaitable[Any]]] = [
         lambda b: b.create(new),
         lambda b: b.put(user),
         lambda b: b.update(user, logins=F.logins + 1),
         lambda b: b.delete(user),
-    ):
+    ]
+    for act in acts:
         with pytest.raises(ServiceError):
             await act(broken(*[fault] * 9))
         assert (user, new) == (before, User(id="new"))
         if fault in LOST:
             return
     b = broken(*[fault] * 9)
-    with pytest.raises((ServiceError, Exception)):
+    with pytest.raises((ServiceError, TransactionCanceled)):
         async with b.transaction():
             await b.create(new)
             await b.update(user, name="x")
@@ -238,3 +244,29 @@ async def test_a_deletion_whose_answer_was_lost_has_deleted(opened: Open, broken
     assert await s.find(Plain, id="1") is None
     with pytest.raises(ItemNotFound):
         await broken(DropBeforeSend()).delete(Plain, id="1")
+
+
+class Tally(Model, table="tallies"):
+    """Locked, and with nothing in it that tells one writer's count from another's."""
+
+    id: PartitionKey[str]
+    hits: int = 0
+    version: Version = 0
+
+
+@pytest.mark.xfail(reason="a lost answer is judged by the item's state, which two equal counts share", strict=True)
+async def test_an_equal_count_by_someone_else_is_not_taken_for_ours(opened: Open, broken: Broken) -> None:
+    """Our first attempt is lost on the way there, and meanwhile another writer counts as we would have."""
+    s = opened(Tally)
+    mine = await s.create(Tally(id="1"))
+    theirs = await s.get(Tally, id="1")
+
+    class Overtaken:
+        async def send(self, call: Call) -> Any:
+            await s.update(theirs, hits=F.hits + 1)
+            return await InternalError().send(call)
+
+    with pytest.raises(OutcomeUnknown):
+        await broken(Overtaken()).update(mine, hits=F.hits + 1)
+    assert (mine.hits, mine.version) == (0, 1)
+    assert await s.get(Tally, id="1") == theirs == Tally(id="1", hits=1, version=2)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
 from pydantic import create_model
 
-from lift_dynamorm import InvalidValue, ItemExists, Model, PartitionKey, SortKey
+from lift_dynamorm import InvalidValue, ItemExists, Model, PartitionKey
+from lift_dynamorm.fields import SORT_KEY
 
 from .models import DAY, Blob, Counter, Note, Reading
 
@@ -117,7 +118,7 @@ async def test_sort_keys_sort_by_value(opened: Open, kind: Any, values: list[Any
         # What stands behind a text that is followed by more text is part of the order: "a" lies behind 'a"'.
         values = [value for value in values if all(character > "#" for character in value)]
     if shape == "plain":
-        fields: Any = {"pk": (PartitionKey[str], "p"), "value": (SortKey[kind], ...)}
+        fields: Any = {"pk": (PartitionKey[str], "p"), "value": (Annotated[kind, SORT_KEY], ...)}
         arguments: dict[str, Any] = {}
     else:
         fields = {"value": (kind, ...), "other": (str, "x")}
@@ -130,9 +131,10 @@ async def test_sort_keys_sort_by_value(opened: Open, kind: Any, values: list[Any
     where: dict[str, Any] = {"pk": "p"} if shape == "plain" else {}
     if shape == "last":
         where["other"] = "x"
-    forward = [item.value async for item in s.query(model).where(**where).order_by("value")]
+    query: Any = s.query(model).where(**where)
+    forward = [item.value async for item in query.order_by("value")]
     assert forward == in_order(values)
-    backward = [item.value async for item in s.query(model).where(**where).order_by("-value")]
+    backward = [item.value async for item in query.order_by("-value")]
     assert backward == forward[::-1]
 
 

@@ -79,14 +79,15 @@ async def test_a_range_on_a_part_of_a_template(opened: Open) -> None:
         await s.create(Order(user="u", number=n + 100, amount=amount))
     asked = s.query(Order).where(user="u")
     for low in (-1.0, 0.0, 0.25, 10.0, 11.0):
-        for test, holds in (
+        cases: list[tuple[Any, Any]] = [
             (F.amount > low, lambda a, low=low: a > low),
             (F.amount >= low, lambda a, low=low: a >= low),
             (F.amount < low, lambda a, low=low: a < low),
             (F.amount <= low, lambda a, low=low: a <= low),
             (F.amount == low, lambda a, low=low: a == low),
             (F.amount.between(low, 10.25), lambda a, low=low: low <= a <= 10.25),
-        ):
+        ]
+        for test, holds in cases:
             expected = [a for a in amounts if holds(a) for _ in range(2)]
             assert [o.amount async for o in asked.where(test)] == expected
     assert [o.number async for o in asked.where(F.amount == 10.0, F.number > 50)] == [105]
@@ -124,7 +125,7 @@ async def test_a_global_index(opened: Open) -> None:
     assert found[0] in users
     with pytest.raises(QueryError, match="consistently"):
         await s.query(User).where(team="red").consistent().all()
-    with pytest.raises(QueryError, match=r"say \.scan"):
+    with pytest.raises(QueryError, match="no index answers"):
         await s.query(User).where(F.logins > 1).all()
 
 

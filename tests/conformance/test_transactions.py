@@ -262,7 +262,7 @@ async def test_merged_updates_leave_what_single_ones_leave(opened: Open, changes
     s = opened(Plain)
     start = {"count": 10, "tags": {"a"}, "lines": ["l", "m", "n"], "box": {"k": 0}, "name": "old", "note": "n"}
     for key in ("1", "2"):
-        await s.create(Plain(id=key, **start))  # type: ignore[arg-type]
+        await s.create(Plain(id=key, **start))
     for change in changes:
         await s.update(Plain, {"id": "1"}, **change)
     one_by_one = (await s.get(Plain, id="1")).model_copy(update={"id": "2"})
@@ -272,7 +272,7 @@ async def test_merged_updates_leave_what_single_ones_leave(opened: Open, changes
                 shown = await s.update(Plain, {"id": "2"}, **change)
     except UsageError as error:
         assert "cannot be made one operation" in str(error)  # noqa: PT017 - refused or done, both are allowed
-        assert await s.get(Plain, id="2") == Plain(id="2", **start)  # type: ignore[arg-type]
+        assert await s.get(Plain, id="2") == Plain(id="2", **start)
     else:
         assert await s.get(Plain, id="2") == one_by_one == shown
 

@@ -162,7 +162,7 @@ async def test_a_type_by_every_path(opened: Open, annotation: Any, one: Any, two
     s = opened(model)
 
     async def stored(key: str, expected: Any) -> None:
-        found = await s.get(model, id=key)
+        found: Any = await s.get(model, id=key)
         assert found.value == expected
         assert type(found.value) is type(expected)
         with pytest.raises(ConditionFailed) as caught:
@@ -171,15 +171,17 @@ async def test_a_type_by_every_path(opened: Open, annotation: Any, one: Any, two
         assert list(caught.value.wire_item["value"]) == [tag]
         await s.put(found, if_=F.value == expected)
 
-    created = await s.create(model(id="create", value=one))
+    created: Any = await s.create(model(id="create", value=one))
     await stored("create", one)
-    assert (await s.update(created, value=two)).value == two
+    await s.update(created, value=two)
+    assert created.value == two
     await stored("create", two)
     await s.put(model(id="put", value=one))
     created.value = one
     await s.update(created)
     await stored("create", one)
-    assert (await s.update(model, {"id": "put"}, value=two)).value == two
+    by_key: Any = await s.update(model, {"id": "put"}, value=two)
+    assert by_key.value == two
     await stored("put", two)
     await s.update(model, {"id": "put"}, F.value.set(one), if_=F.value == two)
     await stored("put", one)
@@ -271,7 +273,7 @@ async def test_none_in_an_update_removes(opened: Open) -> None:
     s = opened(Absent)
     full = {"optional": "a", "defaulted": "b", "required": "c", "null": "d", "empty": {"e"}, "maybe": {"f"}}
     for number, how in enumerate(("values", "paths", "instance", "transaction")):
-        item = await s.create(Absent(id=str(number), nested=City(name="x"), **full))  # type: ignore[arg-type]
+        item = await s.create(Absent(id=str(number), nested=City(name="x"), **full))
         none: dict[str, Any] = {**dict.fromkeys(full, None), "empty": set(), "nested": None}
         if how == "values":
             await s.update(item, **none)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import BaseModel
@@ -162,13 +162,14 @@ async def test_what_the_session_keeps_cannot_be_set(opened: Open, name: str) -> 
     s = opened(User)
     user = await s.create(User(id="1"))
     before = user.model_copy()
-    value = {"version": 9, "updated_at": DAY}[name]
-    for attempt in (
+    value: Any = {"version": 9, "updated_at": DAY}[name]
+    attempts: list[Callable[[], Any]] = [
         lambda: s.update(user, **{name: value}),
         lambda: s.update(User, {"id": "1"}, **{name: value}),
         lambda: s.update(User, {"id": "1"}, F[name].set(value)),
         lambda: s.update(User, {"id": "1"}, F[name].remove()),
-    ):
+    ]
+    for attempt in attempts:
         with pytest.raises(UsageError, match=name):
             await attempt()
     assert await s.get(User, id="1") == before == user

@@ -1,0 +1,1 @@
+"""What the work costs, here and elsewhere: ``scripts/bench``."""
