@@ -137,10 +137,10 @@ def field_schema(model: type[BaseModel], name: str, codec: Codec, *, null: bool 
         absent = set() if codec.is_set and not codec.nullable else None if codec.nullable else REQUIRED
     else:
         default = info.default if info.default_factory is None else None
-        if codec.is_set and not codec.nullable and default:
+        if codec.is_set and not codec.nullable and info.get_default(call_default_factory=True, validated_data={}):
             msg = (
                 f"{where}: the default of a set must be empty: an empty set is stored as an absent attribute, "
-                f"and would read back as {default!r}"
+                "and would read back as the default"
             )
             raise DefinitionError(msg)
         null = null or (codec.nullable and (info.default_factory is not None or default is not None))

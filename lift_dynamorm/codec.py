@@ -13,11 +13,12 @@ from decimal import Decimal
 from enum import Enum
 from functools import partial
 from operator import itemgetter
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 from uuid import UUID
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
+from lift_dynamorm.conditions import same
 from lift_dynamorm.errors import DefinitionError, InvalidValue
 from lift_dynamorm.scalars import (
     NULL_WIRE,
@@ -241,7 +242,7 @@ def choices_codec(pairs: tuple[tuple[Any, Any], ...], where: str) -> Codec:
         if tag not in ("S", "N", "B", "BOOL", "NULL"):
             msg = f"{where}: {value!r} is not text, a number, bytes or a bool"
             raise DefinitionError(msg)
-        by_wire[tag, text] = value
+        by_wire[tag, Decimal(text) if tag == "N" else text] = value
         by_value[type(value), value] = wire
 
     def encode(value: Any) -> Wire:
@@ -252,7 +253,7 @@ def choices_codec(pairs: tuple[tuple[Any, Any], ...], where: str) -> Codec:
 
     def decode(wire: Wire) -> Any:
         ((tag, text),) = wire.items()
-        found = by_wire.get((tag, text), _NOTHING)
+        found = by_wire.get((tag, Decimal(text) if tag == "N" else text), _NOTHING)
         return decode_any(wire) if found is _NOTHING else found
 
     tags = frozenset(tag for tag, _ in by_wire)
@@ -295,7 +296,9 @@ def union_codec(codecs: Sequence[Codec], members: str, where: str, *, nullable: 
         for codec in candidates:
             try:
                 value = codec.decode(wire)
-                if codec.encode(value) == wire:
+                if codec.model is not None:
+                    value = codec.model.model_validate(value)
+                if same(codec.encode(value), wire):
                     return value
             except (InvalidValue, KeyError, ValueError, TypeError, ArithmeticError):
                 continue
@@ -328,7 +331,7 @@ def _optional(codec: Codec) -> Codec:
 
 
 def _check_union(tag: str, sharing: list[Codec], members: str, where: str) -> None:
-    if len(sharing) < 2 or tag in ("M", "L", "?", "BOOL"):
+    if len(sharing) < 2 or tag in ("?", "BOOL"):
         return
     kinds = {codec.kinds[0] for codec in sharing}
     if tag == "N" and (kinds <= {int, float} or kinds <= {int, Decimal}):
@@ -337,8 +340,39 @@ def _check_union(tag: str, sharing: list[Codec], members: str, where: str) -> No
         return
     if tag == "S" and all(issubclass(kind, str) for codec in sharing for kind in codec.kinds):
         return
+    if tag == "M" and all(codec.model is not None for codec in sharing):
+        models = [codec.model for codec in sharing if codec.model is not None]
+        if all(_tell_apart(one, other) for at, one in enumerate(models) for other in models[at + 1 :]):
+            return
+    if tag in ("L", "M") and all(codec.element is not None for codec in sharing):
+        elements = [codec.element.tags for codec in sharing if codec.element is not None]
+        if len(frozenset().union(*elements)) == sum(map(len, elements)):
+            return
     msg = (
         f"{where}: {members}: several of these are stored as DynamoDB type {tag}, "
-        "so a value could read back as another; wrap them in models with a Literal discriminator"
+        "so a value could read back as another; make them models that a Literal field tells apart"
     )
     raise DefinitionError(msg)
+
+
+def _tell_apart(one: type[BaseModel], other: type[BaseModel]) -> bool:
+    """Tell whether no item of one model can be taken for one of the other: by a Literal, or by what both must have."""
+    for name, info in one.model_fields.items():
+        twin = other.model_fields.get(name)
+        if twin is not None and get_origin(info.annotation) is get_origin(twin.annotation) is Literal:
+            return set(get_args(info.annotation)).isdisjoint(get_args(twin.annotation))
+    return _has_more(one, other) and _has_more(other, one)
+
+
+def _has_more(one: type[BaseModel], other: type[BaseModel]) -> bool:
+    """Tell whether every item of one model has an attribute that the other does not know."""
+    if other.model_config.get("extra") == "allow":
+        return False
+    always = (info.alias or name for name, info in one.model_fields.items() if _is_always_there(info.annotation))
+    known = {info.alias or name for name, info in other.model_fields.items()}
+    return not known.issuperset(always)
+
+
+def _is_always_there(annotation: Any) -> bool:
+    kind = get_origin(annotation) or annotation
+    return type(None) not in get_args(annotation) and kind not in (set, frozenset, Any)

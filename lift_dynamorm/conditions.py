@@ -133,6 +133,18 @@ def every(tests: Iterable[Condition | None]) -> Condition | None:
     return Every(tuple(flat))
 
 
+def attributes(condition: Condition) -> frozenset[str]:
+    """Name the attributes that a condition looks at."""
+    match condition:
+        case Predicate(_, left, right):
+            names = [o.name if not isinstance(o, Name) else o for o in (left, *right) if not isinstance(o, Literal)]
+            return frozenset(str(name.parts[0]) for name in names)
+        case Every(tests):
+            return frozenset().union(*map(attributes, tests))
+    tests = getattr(condition, "tests", None) or (condition.test,)  # type: ignore[union-attr]  # Some or Negation
+    return frozenset().union(*map(attributes, tests))
+
+
 def render(condition: Condition, to: Placeholders) -> str:
     """Write a condition as a DynamoDB expression."""
     match condition:

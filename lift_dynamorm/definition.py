@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 MAX_GLOBAL_INDEXES = 20
 MAX_LOCAL_INDEXES = 5
 MAX_KEY_ATTRIBUTES = 4
+_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 _KEY_TAGS = frozenset({"S", "N", "B"})
 
 
@@ -61,6 +63,7 @@ class _Compiler:
         self.fields: dict[str, FieldSchema] = {}
 
     def schema(self) -> Schema[Any]:
+        self._check_names()
         for name in self.model.model_fields:
             self.fields[name] = self._field(name)
         self._check_attribute_names()
@@ -81,6 +84,15 @@ class _Compiler:
                 time_to_live=self.roles.get(TIME_TO_LIVE),
             ),
         )
+
+    def _check_names(self) -> None:
+        for what, name in (
+            ("table", self.definition.table.name),
+            *(("index", i.name) for i in self.definition.indexes),
+        ):
+            if not _NAME.fullmatch(str(name)):
+                msg = f"{self.name}: the {what} {name!r} needs a name of 3 to 255 letters, digits, _, - and ."
+                raise DefinitionError(msg)
 
     # -- fields --------------------------------------------------------------------------------------------------------
 

@@ -47,6 +47,11 @@ def looks_like_tenant(text: str) -> bool:
     return text.startswith(TENANT_MARK) and SEPARATOR in text
 
 
+def without_tenant(text: str) -> str:
+    """Take a tenant's prefix off a key, whoever it is."""
+    return text.partition(SEPARATOR)[2] if looks_like_tenant(text) else text
+
+
 def ordered_number(text: str) -> str:
     """Turn a DynamoDB number into text that sorts by value: sign, exponent, digits."""
     number = Decimal(text)

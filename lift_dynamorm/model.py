@@ -61,6 +61,8 @@ class Model(BaseModel):
         super().__pydantic_init_subclass__(**kwargs)
         if table is not None:
             named = table if isinstance(table, Table) else Table(table)
+            if isinstance(indexes, GSI | LSI):
+                raise DefinitionError(f"{cls.__name__}: indexes= takes a list: indexes=[{type(indexes).__name__}(...)]")
             cls.__dynamorm_definition__ = Definition(named, pk, sk, tuple(indexes))
         elif pk or sk or indexes:
             msg = (

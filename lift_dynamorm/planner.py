@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lift_dynamorm.conditions import Condition, Every, Literal, Name, Predicate, every, sort_value
+from lift_dynamorm.conditions import Condition, Every, Literal, Name, Predicate, attributes, every, sort_value
 from lift_dynamorm.errors import InvalidValue, QueryError
 from lift_dynamorm.keys import LAST, SEPARATOR, Part
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _LOWER = (">", ">=")
 _UPPER = ("<", "<=")
 _RANGES = (*_LOWER, *_UPPER, "between", "begins_with")
-_PREFERENCE = {"table": 2, "local": 2, "global": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +88,15 @@ def plan(
             reason = reason or f"needs {' and '.join(missing)} = ..."
         elif order is not None and order[0] not in query.equal and candidate.next != order[0]:
             reason = f"is not sorted by `{schema.name_of(order[0])}`"
+        elif beyond := query.beyond(possible):
+            reason = f"does not hold {' and '.join(f'`{schema.name_of(a)}`' for a in sorted(beyond))}"
         if reason:
             rejected.append((str(possible), reason))
         elif candidate is not None:
             candidates.append(candidate)
     if not candidates:
         raise _no_index(schema, index, order, rejected)
-    best = max(
-        candidates,
-        key=lambda c: (_PREFERENCE[c.index.kind], c.index.projected is None, len(c.used), c.index.name is None),
-    )
+    best = max(candidates, key=query.preference)
     rejected += [(str(c.index), f"comes behind {best.index}") for c in candidates if c is not best]
     rest = [c for c in query.conjuncts if not any(c is u for u in best.used)]
     keys = frozenset(best.index.attributes)
@@ -111,18 +109,6 @@ def plan(
         best.empty,
         tuple(rejected),
     )
-
-
-def attributes(condition: Condition) -> frozenset[str]:
-    """Name the attributes that a condition looks at."""
-    match condition:
-        case Predicate(_, left, right):
-            names = [o.name if not isinstance(o, Name) else o for o in (left, *right) if not isinstance(o, Literal)]
-            return frozenset(str(name.parts[0]) for name in names)
-        case Every(tests):
-            return frozenset().union(*map(attributes, tests))
-    tests = getattr(condition, "tests", None) or (condition.test,)  # type: ignore[union-attr]  # Some or Negation
-    return frozenset().union(*map(attributes, tests))
 
 
 def _unwanted(index: Index, wanted: str | None, consistent: bool) -> str:
@@ -172,6 +158,31 @@ class _Query:
             elif test.op in _RANGES:
                 self.ranges.setdefault(attribute, []).append(test)
         self.bare = schema.without_prefix(dict(self.equal), prefix) if prefix else self.equal
+
+    def beyond(self, index: Index) -> frozenset[str]:
+        """Name the attributes of the model that an index does not hold; none for one that projects all."""
+        if index.projected is None:
+            return frozenset()
+        held = index.projected.union(self.schema.key.attributes, index.attributes)
+        return frozenset(self.schema.by_attribute) - held
+
+    def preference(self, candidate: _Candidate) -> tuple[object, ...]:
+        """Rank a candidate: the table's own, then what holds every item, then what takes up most conditions."""
+        index = candidate.index
+        complete = not self.may_lack(index)
+        kind = (
+            2 if index.kind == "table" or (index.kind == "local" and complete) else 1 if index.kind == "global" else 0
+        )
+        return kind, complete, len(candidate.used), index.name is None
+
+    def may_lack(self, index: Index) -> bool:
+        """Tell whether items that match the query may be missing in an index, for want of a field of its key."""
+        for attribute in index.fields if index.name is not None else ():
+            codec = self.schema.by_attribute[attribute].codec
+            known = attribute in self.equal or attribute in self.ranges
+            if codec.nullable and not known:
+                return True
+        return False
 
     def try_index(self, index: Index) -> _Candidate | None:
         """See whether the conditions name one partition of an index, and how far they go into its sort key."""
@@ -241,9 +252,10 @@ class _Query:
         if part is None:
             candidate.key.append(Predicate("=", name, (Literal({"S": text}),)))
             return True
-        candidate.next = part.field
         tests = self.ranges.get(part.field, [])
         final = part.field == key.fields[-1] and not key.template.literals[-1]
+        if final or self.schema.by_attribute[part.field].codec.kinds[0] is not str:
+            candidate.next = part.field  # text in front of other text sorts by what follows it
         prefixes = [test for test in tests if test.op == "begins_with"]
         if prefixes:
             longest = _longest(prefixes)

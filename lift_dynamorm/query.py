@@ -126,12 +126,15 @@ class Asked(Generic[M]):
         if callable(self.session.tenant):
             raise UsageError("explain() needs a session whose tenant is known")
         context = self.session.context()
+        schema = schema_of(self.model)
         chosen = self._plan(context.prefix)
         warnings = []
         if chosen.filter is not None or chosen.local is not None:
             warnings.append("items that the filter drops are read and paid for")
-        if chosen.index.projected is not None:
-            warnings.append(f"the index {chosen.index} holds only some of the attributes")
+        if any(schema.by_attribute[a].codec.nullable for a in chosen.index.fields if chosen.index.name is not None):
+            warnings.append(
+                f"items without {' or '.join(sorted(map(schema.name_of, chosen.index.fields)))} are not in it"
+            )
         if chosen.index.kind == "global":
             warnings.append("a global index lags behind the table")
         sent = request(

@@ -7,7 +7,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
 
 from lift_dynamorm import updates
 from lift_dynamorm.annotations import REQUIRED, nested_fields
@@ -127,13 +127,18 @@ def _resolve_comparison(
 
     def operand(value: Any) -> Operand:
         if isinstance(value, Path):
-            return resolve_path(schema, value).name
+            other = resolve_path(schema, value).name
+            if prefix and other.parts[0] in schema.prefixed:
+                raise QueryError(f"{schema.name}: {value} is a partition key and carries the tenant; give its value")
+            return other
         if isinstance(value, Size):
             return SizeOf(resolve_path(schema, value.path).name)
         if isinstance(left, Size):
             return Literal(encode_int(value))
         if op == "type":
             return Literal(encode_text(value))
+        if op == "begins_with" and not codec.tags <= {"S", "B", "?"}:
+            raise QueryError(f"{schema.name}: begins_with is for text, and `{path}` is none")
         if op == "begins_with" and isinstance(value, str) and codec.tags <= {"S", "?"}:
             return Literal({"S": tenant + encode_text(value)["S"]})
         wire = schema.encode_operand(_contained(codec) if op == "contains" else codec, value, str(path))
@@ -267,7 +272,12 @@ def _source(schema: Schema[Any], value: Any, place: Place, path: Path) -> update
     codec = place.codec
     match value:
         case Path():
-            return resolve_path(schema, value).name
+            source = resolve_path(schema, value)
+            if source.name.parts[0] in schema.prefixed:
+                raise UsageError(f"{schema.name}: `{value}` is a partition key of an index; give its value instead")
+            if not (codec.tags & source.codec.tags or "?" in codec.tags | source.codec.tags):
+                raise UsageError(f"{schema.name}: `{value}` and `{path}` are of different types")
+            return source.name
         case Arithmetic(op, left, right):
             return updates.Sum(op, _term(schema, left, place, path), _term(schema, right, place, path))
         case Default(of, default):
@@ -303,18 +313,45 @@ def _term(schema: Schema[Any], value: Any, place: Place, path: Path) -> updates.
 
 
 _adapters: dict[tuple[type, str], TypeAdapter[Any]] = {}
+_probes: dict[type, type[BaseModel]] = {}
+_FROZEN = ("frozen_field", "frozen_instance")
 
 
 def convert(schema: Schema[Any], field: FieldSchema, value: Any) -> Any:
-    """Validate one value as pydantic would in its field."""
+    """Validate one value as pydantic would in its field, with the validators of the field.
+
+    Validators of the whole model need the whole model: their complaints about a single field are passed over.
+    """
+    model = schema.model
+    probe_class = _probes.get(model)
+    if probe_class is None:
+        settings = {"validate_assignment": True, "frozen": False}
+        probe_class = _probes[model] = create_model(model.__name__, __base__=model, __cls_kwargs__=settings)
+    probe = probe_class.model_construct()
+    try:
+        setattr(probe, field.name, value)
+        return probe.__dict__[field.name]
+    except ValidationError as error:
+        faults = [
+            fault["msg"]
+            for fault in error.errors(include_url=False, include_context=False)
+            if fault["loc"][:1] in ((field.name,), (field.key,)) and fault["type"] not in _FROZEN
+        ]
+    except Exception:  # a validator that looks at other fields, which the probe does not have
+        faults = []
+    if faults:
+        raise InvalidValue(f"{schema.name}.{field.name}: {'; '.join(faults)}", field=field.name)
+    return _convert_alone(schema, field, value)
+
+
+def _convert_alone(schema: Schema[Any], field: FieldSchema, value: Any) -> Any:
     adapter = _adapters.get((schema.model, field.name))
     if adapter is None:
         info = schema.model.model_fields[field.name]
         annotation: Any = info.annotation
         for mark in info.metadata:
             annotation = Annotated[annotation, mark]
-        adapter = TypeAdapter(annotation)
-        _adapters[schema.model, field.name] = adapter
+        adapter = _adapters[schema.model, field.name] = TypeAdapter(annotation)
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
@@ -334,12 +371,16 @@ def _check_overlap(schema: Schema[Any], changes: list[Change]) -> None:
 
 
 def key_changes(
-    schema: Schema[Any], changes: Iterable[Change], base: Mapping[str, Wire] | None, prefix: str
+    schema: Schema[Any],
+    changes: Iterable[Change],
+    base: Mapping[str, Wire] | None,
+    prefix: str,
+    known: Mapping[str, Wire] | None = None,
 ) -> list[Change]:
     """Keep the template keys of the indexes in step with an update.
 
-    base: the fields of the item as they are, None where they are not known. Raises UsageError naming the
-    fields that are missing.
+    base: the fields of the item as they are, None where they are not known; known: those that are all the same.
+    Raises UsageError naming the fields that are missing.
     """
     by_attribute: dict[str, Change] = {}
     for change in changes:
@@ -352,8 +393,7 @@ def key_changes(
                 if key.template is None or key.attribute in done or by_attribute.keys().isdisjoint(key.fields):
                     continue
                 done.add(key.attribute)
-                values = _key_values(schema, key.fields, by_attribute, base, str(index))
-                values = schema.without_prefix(values, prefix) if prefix else values
+                values = _key_values(schema, key.fields, by_attribute, base, str(index), prefix, known or {})
                 wire = key.render(values, prefix, side)
                 name = Name((key.attribute,))
                 extra.append(Change("REMOVE", name) if wire is None else Change("SET", name, Literal(wire)))
@@ -366,6 +406,8 @@ def _key_values(
     changes: Mapping[str, Change],
     base: Mapping[str, Wire] | None,
     index: str,
+    prefix: str,
+    known: Mapping[str, Wire],
 ) -> dict[str, Wire]:
     values: dict[str, Wire] = {}
     missing = []
@@ -380,7 +422,9 @@ def _key_values(
                     "which must be known before the write; set it to a plain value"
                 )
                 raise UsageError(msg)
-            values[attribute] = change.value.wire
+            values |= schema.without_prefix({attribute: change.value.wire}, prefix)
+        elif attribute in known:
+            values[attribute] = known[attribute]
         elif base is None:
             missing.append(schema.name_of(attribute))
         elif attribute in base:

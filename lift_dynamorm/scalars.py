@@ -233,7 +233,7 @@ def encode_any(value: Any) -> Wire:
 def _map_key(key: Any) -> str:
     if not isinstance(key, str):
         raise refuse(key, "text: the keys of an untyped map are strings")
-    return key
+    return str(encode_text(key)["S"])
 
 
 def _encode_any_set(value: Any) -> Wire:

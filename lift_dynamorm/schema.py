@@ -9,7 +9,9 @@ from pydantic import BaseModel, ValidationError
 
 from lift_dynamorm.annotations import ABSENT, REQUIRED, FieldSchema
 from lift_dynamorm.codec import Codec, decode_lenient
+from lift_dynamorm.conditions import same
 from lift_dynamorm.errors import InvalidItem, InvalidValue, UsageError
+from lift_dynamorm.keys import without_tenant
 from lift_dynamorm.scalars import NULL_WIRE, decode_any, encode_any
 
 if TYPE_CHECKING:
@@ -163,6 +165,10 @@ class Schema(Generic[M]):
 
     def key_from(self, values: Mapping[str, Any], prefix: str) -> Item:
         """Make the table key from field values by name, converted and checked as pydantic would."""
+        return self._table_key(self.encode_key_fields(values), prefix)
+
+    def encode_key_fields(self, values: Mapping[str, Any]) -> Item:
+        """Encode the fields of the key, by attribute; raises UsageError where some are missing or are none."""
         wires: Item = {}
         for name, value in values.items():
             field = self.fields.get(name)
@@ -175,7 +181,7 @@ class Schema(Generic[M]):
         missing = [self.name_of(a) for a in sorted(self.key.fields) if a not in wires]
         if missing:
             raise UsageError(f"the key of {self.name} also needs {', '.join(f'{name}=...' for name in missing)}")
-        return self._table_key(wires, prefix)
+        return wires
 
     def key_of_instance(self, instance: M, prefix: str) -> Item:
         """Make the table key of an instance."""
@@ -189,6 +195,25 @@ class Schema(Generic[M]):
                 except InvalidValue as error:
                     raise self.invalid(field.name, error) from None
         return self._table_key(values, prefix)
+
+    def check_unmoved(self, instance: M, stored: Mapping[str, Wire] | None) -> None:
+        """Refuse an instance whose key was assigned since it was read: its writes would go to another item."""
+        name = self.moved(instance, stored)
+        if name is not None:
+            msg = f"{self.name}: `{name}` is part of the item's key and was changed; delete the item and create another"
+            raise UsageError(msg)
+
+    def moved(self, instance: M, stored: Mapping[str, Wire] | None) -> str | None:
+        """Name a key field that was assigned since the instance was read; None where its key is the same."""
+        for attribute in self.key.fields if stored is not None else ():
+            assert stored is not None
+            wire = stored[attribute]
+            if attribute in self.prefixed:
+                wire = {"S": without_tenant(wire["S"])}
+            field = self.by_attribute[attribute]
+            if not same(field.codec.encode(instance.__dict__[field.name]), wire):
+                return field.name
+        return None
 
     def key_of_item(self, item: Mapping[str, Wire]) -> Item:
         """Take the table key out of a stored item."""

@@ -39,9 +39,10 @@ M = TypeVar("M", bound=Model)
 class _Work:
     """The open transaction, shared by a session and its sync twin."""
 
-    __slots__ = ("chained", "ended", "unit")
+    __slots__ = ("blocks", "chained", "ended", "unit")
 
     def __init__(self) -> None:
+        self.blocks = 0
         self.unit: UnitOfWork | None = None
         self.chained = False
         self.ended = ""
@@ -298,56 +299,68 @@ class Session:
         transaction the block's writes join it, and an exception takes back the block's own.
         Raises `TransactionCanceled` with one reason per operation.
         """
-        unit = self._work.unit
-        if unit is not None:
-            mark = unit.mark()
-            try:
-                yield self
-            except BaseException:
-                unit.rollback(mark)
-                raise
-            return
-        self.begin()
+        work = self._work
+        joined = work.unit
+        if joined is None:
+            self.begin()
+        mark = joined.mark() if joined is not None else None
+        work.blocks += 1
         try:
             yield self
         except BaseException:
-            self.rollback()
+            work.blocks -= 1
+            if joined is not None:
+                joined.rollback(mark)
+            else:
+                self.rollback()
             raise
-        await self.commit()
+        work.blocks -= 1
+        if joined is None:
+            await self.commit()
 
     def begin(self, *, chain: bool = False) -> None:
-        """Hold back writes from now on, until `commit` or `rollback`; `chain`: these begin the next one."""
+        """Hold back writes from now on, until `commit` or `rollback`; with `chain`, these begin the next one."""
         if self._work.ended:
             raise SessionClosed(self._work.ended)
-        self._work.chained = chain
         if self._work.unit is None:
+            self._work.chained = chain
             self._work.unit = UnitOfWork()
 
-    async def commit(self) -> None:
-        """Write what was held back as one transaction, and end it. Does nothing where none is open."""
+    async def commit(self, *, end: str = "") -> None:
+        """Write what was held back as one transaction, and end it. Does nothing where none is open.
+
+        end: from now on refuse every write with `SessionClosed(end)`. A write that comes while the commit is under
+        way is refused, or belongs to the next transaction.
+        """
+        self._leave_blocks()
         unit = self._work.unit
-        if unit is None:
+        if end:
+            self._work.chained, self._work.ended = False, end
+        self._work.close()
+        if not unit:
             return
         try:
-            if len(unit):
-                await commit(self.context(), unit.writes)
+            await commit(self.context(), unit.writes)
         except BaseException:
-            self.rollback()
+            unit.rollback()
             raise
-        self._work.close()
         unit.clear()
 
     def rollback(self) -> None:
         """Forget what was held back, give instances their old values, and end the transaction."""
+        self._leave_blocks()
         unit = self._work.unit
         self._work.close()
         if unit is not None:
             unit.rollback()
 
+    def _leave_blocks(self) -> None:
+        if self._work.blocks:
+            raise UsageError("a transaction() block commits at its end; to take it back, raise an exception out of it")
+
     def end(self, reason: str) -> None:
         """Roll back what is held back, and refuse every write from now on with `SessionClosed(reason)`; reads go on."""
-        self._work.chained = False
-        self._work.ended = reason
+        self._work.chained, self._work.ended, self._work.blocks = False, reason, 0
         self.rollback()
 
     @property

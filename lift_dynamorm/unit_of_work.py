@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lift_dynamorm.conditions import Literal, Name, sort_value
+from lift_dynamorm.conditions import Condition, Every, Literal, Name, attributes, every, sort_value
 from lift_dynamorm.errors import UsageError
 from lift_dynamorm.model import remember, stored_item
 from lift_dynamorm.operations.transact import MAX_OPERATIONS, too_many
@@ -104,7 +104,8 @@ class UnitOfWork:
         else:
             write.check(known.after, prefix)
             after = write.project(known.after)
-            pending = Pending(_merge(known, write, after), known.before, after)
+            guard = _joined_guard(known, write)
+            pending = Pending(replace(_merge(known, write, after), guard=guard), known.before, after)
         if pending.write.kind == "update" and write.returning:
             pending.write.pin(pending.before)
         self._settle(write, after, prefix)
@@ -146,12 +147,42 @@ def _merge(known: Pending, write: Write, after: Item | None) -> Write:
     if write.kind == "update":
         if first.kind == "update":
             changes = _merge_changes(first.changes, write.changes, known, write.schema.name)
-            return replace(write, changes=changes, guard=first.guard, expected=first.expected, verb=first.verb)
-        return replace(
-            write, kind="put", item=after, changes=(), guard=first.guard, expected=first.expected, verb=first.verb
-        )
+            return replace(write, changes=changes, expected=first.expected, verb=first.verb)
+        return replace(write, kind="put", item=after, changes=(), expected=first.expected, verb=first.verb)
     verb = first.verb if first.kind == "put" else write.verb
-    return replace(write, guard=first.guard, expected=first.expected, verb=verb, missing_ok=first.missing_ok)
+    return replace(write, expected=first.expected, verb=verb, missing_ok=first.missing_ok)
+
+
+def _joined_guard(known: Pending, write: Write) -> Condition | None:
+    """Make the guard of two writes: what the second one requires and the first one does not settle joins the first's.
+
+    A put or a deletion settles everything, and so does a version lock. An update settles what it sets to a plain
+    value, and what it calculates where the values it read are conditions of the commit.
+    """
+    first = known.write
+    if first.kind != "update" or first.expected is not None or write.guard is None:
+        return first.guard
+    whole = [change for change in first.changes if len(change.target.parts) == 1]
+    settled = {str(change.target.parts[0]) for change in whole if first.returning or _is_plain(change)}
+    written = {str(c.target.parts[0]) for c in first.changes}
+    held = first.guard.tests if isinstance(first.guard, Every) else (first.guard,)
+    more = []
+    for test in write.guard.tests if isinstance(write.guard, Every) else (write.guard,):
+        looked_at = attributes(test)
+        if not looked_at & written:
+            more.append(test)
+        elif not looked_at <= settled:
+            raise UsageError(
+                f"the transaction changes a {write.schema.name}, and then makes a write depend on what it cannot "
+                "know of the outcome; give both in one update"
+            )
+    return every((*held, *(test for test in more if test not in held)))
+
+
+def _is_plain(change: Change) -> bool:
+    """Tell whether a change sets or removes a whole attribute, whatever it was."""
+    whole = len(change.target.parts) == 1
+    return whole and change.action in ("SET", "REMOVE") and isinstance(change.value, Literal | None)
 
 
 def _merge_changes(first: Sequence[Change], second: Sequence[Change], known: Pending, model: str) -> tuple[Change, ...]:
@@ -188,9 +219,7 @@ def _combine(
     """Make one change of two to the same attribute: on top of a plain value, or as one sum."""
     target = change.target
     read = reads(change)
-    plain = {
-        p[0] for p, c in by_target.items() if c.action in ("SET", "REMOVE") and isinstance(c.value, Literal | None)
-    }
+    plain = {str(c.target.parts[0]) for c in by_target.values() if _is_plain(c)}
     if read <= plain and len(target.parts) == 1:
         wire = apply([change], known.after or {}).get(str(target.parts[0]))
         return Change("REMOVE", target) if wire is None else Change("SET", target, Literal(wire))

@@ -185,6 +185,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=None, help="where to serve; 8000, and with --check a free one")
     arguments = parser.parse_args()
     os.environ["DYNAMODB_ENDPOINT"] = "local://"
+    os.environ.setdefault("LIFT_DYNAMORM_CURSOR_KEY", "only for this demo")
     port = arguments.port if arguments.port is not None else 0 if arguments.check else 8000
     try:
         with serving(port) as (url, thread):

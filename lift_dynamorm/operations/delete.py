@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lift_dynamorm.conditions import Condition, every
-from lift_dynamorm.model import schema_of
-from lift_dynamorm.operations.write import Write, exists, held_version, version_guard
+from lift_dynamorm.conditions import Condition, Some, every
+from lift_dynamorm.model import schema_of, stored_item
+from lift_dynamorm.operations.write import Write, exists, held_version, not_exists, version_guard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 def delete_instance(context: Context, instance: Model, condition: Condition | None, *, missing_ok: bool) -> Write:
     """Plan the deletion of an item that was read, unless it changed since."""
     schema = schema_of(type(instance))
+    schema.check_unmoved(instance, stored_item(instance))
     key = schema.key_of_instance(instance, context.prefix)
     version = held_version(schema, instance)
     lock = None if version is None else version_guard(schema, version)
-    guard = every((exists(schema), lock, condition))
+    guard = _guard(schema, every((lock, condition)), missing_ok=missing_ok)
     return Write(
         schema, "delete", "delete", key, guard=guard, expected=version, instance=instance, missing_ok=missing_ok
     )
@@ -34,5 +35,11 @@ def delete_key(
     schema: Schema[Any], key: Item, key_values: Mapping[str, Any], condition: Condition | None, *, missing_ok: bool
 ) -> Write:
     """Plan the deletion of an item by its key."""
-    guard = condition if missing_ok and condition is None else every((exists(schema), condition))
+    guard = _guard(schema, condition, missing_ok=missing_ok)
     return Write(schema, "delete", "delete", key, guard=guard, missing_ok=missing_ok, key_values=key_values)
+
+
+def _guard(schema: Schema[Any], condition: Condition | None, *, missing_ok: bool) -> Condition | None:
+    if not missing_ok:
+        return every((exists(schema), condition))
+    return None if condition is None else Some((not_exists(schema), condition))

@@ -27,8 +27,11 @@ def put(context: Context, instance: Model, condition: Condition | None) -> Write
     """Plan the write of a whole item over what may be there, unless that changed since it was read."""
     schema = _schema(instance, "put")
     version = held_version(schema, instance)
+    stored = stored_item(instance)
+    if version is not None and schema.moved(instance, stored) is not None:
+        version, stored = 0, None  # a copy under another key, which was never stored
     guard = None if version is None else version_guard(schema, version)
-    if version == 0 and stored_item(instance) is not None:
+    if version == 0 and stored is not None:
         guard = every((exists(schema), guard))
     return _put(context, schema, instance, "put", every((guard, condition)), version)
 
@@ -42,7 +45,8 @@ def _schema(instance: Any, verb: str) -> Schema[Any]:
 def _put(
     context: Context, schema: Schema[Any], instance: Model, verb: str, guard: Condition | None, expected: int | None
 ) -> Write:
-    stamps = _stamps(context, schema, instance)
+    held = held_version(schema, instance) if expected is None else expected
+    stamps = _stamps(context, schema, instance, held)
     item = schema.encode_fields({**instance.__dict__, **stamps}, instance.model_extra)
     schema.add_keys(item, context.prefix)
     return Write(
@@ -58,13 +62,13 @@ def _put(
     )
 
 
-def _stamps(context: Context, schema: Schema[Any], instance: Model) -> dict[str, Any]:
+def _stamps(context: Context, schema: Schema[Any], instance: Model, version: int | None) -> dict[str, Any]:
     """Give the values that storing an instance changes: version, timestamps, and what is kept in another form."""
     roles = schema.roles
     values = instance.__dict__
     stamps: dict[str, Any] = {name: None for name in schema.optional_sets if not values[name]}
     if roles.version is not None:
-        stamps[roles.version] = (held_version(schema, instance) or 0) + 1
+        stamps[roles.version] = (version or 0) + 1
     if roles.created_at is not None or roles.updated_at is not None:
         now = context.now()
         if roles.created_at is not None and values[roles.created_at] is None:

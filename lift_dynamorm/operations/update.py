@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
+from lift_dynamorm import updates
 from lift_dynamorm.conditions import Condition, Literal, Name, every, same
-from lift_dynamorm.errors import UsageError
-from lift_dynamorm.model import schema_of, stored_item
+from lift_dynamorm.errors import InvalidItem, InvalidValue, UsageError
+from lift_dynamorm.model import assign, schema_of, stored_item
 from lift_dynamorm.operations.write import Write, exists, held_version, version_guard
 from lift_dynamorm.resolve import key_changes, resolve_changes
 from lift_dynamorm.scalars import NULL_WIRE, encode_datetime
@@ -14,6 +17,7 @@ from lift_dynamorm.updates import Change, IfNotExists, Sum
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from lift_dynamorm.expressions import Assignment
     from lift_dynamorm.model import Model
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
     from lift_dynamorm.schema import Schema
 
     Item = dict[str, Any]
+
+_MUTABLE = (list, dict, set, BaseModel)
 
 
 def update_instance(
@@ -39,13 +45,17 @@ def update_instance(
     prefix = context.prefix
     key = schema.key_of_instance(instance, prefix)
     stored = stored_item(instance)
+    schema.check_unmoved(instance, stored)
     if stored is not None and any(stored.get(attribute) != wire for attribute, wire in key.items()):
-        stored = None
+        stored = None  # read on behalf of another tenant
     fields = schema.encode_fields(instance.__dict__, instance.model_extra)
     given = resolve_changes(schema, assignments, values, prefix)
     base = fields if stored is None else schema.without_prefix(dict(stored), prefix)
-    changes = [*given, *_changed_fields(schema, fields, base, given, prefix)]
-    if not changes and condition is None:
+    changed = _changed_fields(schema, fields, base, given, prefix)
+    if changed and stored is not None:
+        as_read = _as_read(schema, instance, dict(stored), base, fields, prefix)
+        changed = _changed_fields(schema, fields, as_read, given, prefix)
+    if not given and not changed and condition is None:
         if stored is None:
             msg = (
                 f"update({schema.name}): the instance was not read from the table, so nothing tells what has changed; "
@@ -53,6 +63,7 @@ def update_instance(
             )
             raise UsageError(msg)
         return None
+    changes = _validated(schema, [*given, *changed], base, prefix)
     version = held_version(schema, instance)
     changes += key_changes(schema, changes, base, prefix)
     changes += _stamps(schema, version, encode_datetime(context.now()))
@@ -66,7 +77,6 @@ def update_instance(
         guard=every((exists(schema), lock, condition)),
         expected=version,
         instance=instance,
-        base=dict(stored) if stored is not None and version is not None else None,
     )
 
 
@@ -82,31 +92,81 @@ def update_key(
     upsert: bool,
 ) -> Write:
     """Plan an update by key. The item must exist unless `upsert`; the version goes up whatever it is."""
-    changes = resolve_changes(schema, assignments, values, context.prefix)
+    prefix = context.prefix
+    changes = resolve_changes(schema, assignments, values, prefix)
     if not changes:
         raise UsageError(f"update of {schema.name} by key changes nothing; give fields, as in name=... or F.n.add(1)")
-    changes += key_changes(schema, changes, None, context.prefix)
-    now = encode_datetime(context.now())
-    changes += _stamps(schema, None, now)
-    if upsert:
-        changes += _key_fields(schema, key_values)
-        created = schema.roles.created_at
-        if created is not None and created not in values:
-            name = Name((schema.fields[created].attribute,))
-            changes.append(Change("SET", name, IfNotExists(name, Literal(now))))
+    known = schema.encode_key_fields(key_values)
+    now = context.now()
+    first = _where_missing(schema, changes, known, prefix, now) if upsert else []
+    changes += key_changes(schema, changes, None, prefix, known)
+    done = {change.target.parts for change in changes}
+    changes += [change for change in first if change.target.parts not in done]
+    changes += _stamps(schema, None, encode_datetime(now))
     guard = condition if upsert else every((exists(schema), condition))
     return Write(schema, "update", "update", key, changes=tuple(changes), guard=guard, key_values=key_values)
 
 
-def _key_fields(schema: Schema[Any], key_values: Mapping[str, Any]) -> list[Change]:
-    """Store the fields that a template key is made of, which an item that is new does not have yet."""
-    changes = []
-    for name, value in key_values.items():
-        field = schema.fields[name]
-        if field.attribute not in schema.key.attributes:
-            wire = schema.encode_operand(field.codec, value, name)
-            changes.append(Change("SET", Name((field.attribute,)), Literal(wire)))
-    return changes
+def _where_missing(
+    schema: Schema[Any], changes: Sequence[Change], known: Item, prefix: str, now: datetime
+) -> list[Change]:
+    """Give what a new item has beside the changes: key fields, defaults, index keys. What is there already stays."""
+    try:
+        item = updates.apply(changes, known)
+        instance = schema.decode(schema.without_prefix(item, prefix), "")
+    except UsageError as error:
+        msg = f"upsert of {schema.name}: {error}, where there is none yet; write F.n.if_not_exists(0) + 1"
+        raise UsageError(msg) from None
+    except InvalidItem as error:
+        raise UsageError(f"upsert of {schema.name}: a new item would not fit the model: {error}") from None
+    if schema.roles.created_at is not None and instance.__dict__[schema.roles.created_at] is None:
+        assign(instance, {schema.roles.created_at: now})
+    written = schema.kept.union(str(change.target.parts[0]) for change in changes)
+    more = []
+    for attribute, wire in schema.encode(instance, prefix).items():
+        if attribute not in written and attribute not in schema.key.attributes:
+            name = Name((attribute,))
+            more.append(Change("SET", name, IfNotExists(name, Literal(wire))))
+    return more
+
+
+def _validated(schema: Schema[Any], changes: Sequence[Change], base: Item, prefix: str) -> list[Change]:
+    """Hold the outcome against the model before it is sent, and take over what its validators make of a value."""
+    try:
+        outcome = schema.decode(schema.without_prefix(updates.apply(changes, base), prefix), "")
+    except InvalidItem as error:
+        raise InvalidValue(f"update: {error}") from None
+    fields = schema.encode_fields(outcome.__dict__, outcome.model_extra)
+    return [_as_validated(schema, change, fields, prefix) for change in changes]
+
+
+def _as_validated(schema: Schema[Any], change: Change, fields: Item, prefix: str) -> Change:
+    attribute = str(change.target.parts[0])
+    if change.action != "SET" or not isinstance(change.value, Literal) or len(change.target.parts) > 1:
+        return change
+    wire = fields.get(attribute)
+    if wire is None:
+        return change
+    if prefix and attribute in schema.prefixed:
+        wire = {"S": prefix + wire["S"]}
+    return Change("SET", change.target, Literal(wire))
+
+
+def _as_read(schema: Schema[Any], instance: Model, stored: Item, base: Item, fields: Item, prefix: str) -> Item:
+    """Encode what the instance showed when it was read: defaults that the item lacks are no changes.
+
+    A default that is another one at each call tells nothing; it counts as changed only if it was assigned.
+    """
+    fresh = schema.decode(stored, prefix)
+    as_read = schema.encode_fields(fresh.__dict__, fresh.model_extra)
+    for field in schema.fields.values():
+        assigned = field.name in instance.model_fields_set
+        if field.attribute in base or assigned or isinstance(instance.__dict__[field.name], _MUTABLE):
+            continue
+        as_read.pop(field.attribute, None)
+        if field.attribute in fields:
+            as_read[field.attribute] = fields[field.attribute]
+    return as_read
 
 
 def _stamps(schema: Schema[Any], version: int | None, now: Wire) -> list[Change]:
@@ -134,10 +194,6 @@ def _changed_fields(
     for attribute, wire in fields.items():
         if attribute in left_out or (attribute in base and same(wire, base[attribute])):
             continue
-        if attribute in schema.key.fields:
-            field = schema.name_of(attribute)
-            msg = f"{schema.name}: `{field}` is part of the item's key and was changed; delete and create instead"
-            raise UsageError(msg)
         if prefix and attribute in schema.prefixed:
             wire = {"S": prefix + wire["S"]}
         changes.append(Change("SET", Name((attribute,)), Literal(wire)))

@@ -30,6 +30,7 @@ from lift_dynamorm.errors import (
     VersionConflict,
 )
 from lift_dynamorm.model import assign, remember
+from lift_dynamorm.scalars import NULL_WIRE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +51,6 @@ class Write:
 
     kind: ``put``, ``update`` or ``delete``. verb: what the caller said, for messages.
     guard: what must hold of the item as it is. expected: the version the caller holds, None without a lock.
-    base: the item that an update with a lock was read as.
     stamps: field values that the instance takes on once the write is done.
     key_values: the fields of the key, where there is no instance. returning: the caller is shown the outcome.
     """
@@ -64,7 +64,6 @@ class Write:
     guard: Condition | None = None
     expected: int | None = None
     instance: Model | None = None
-    base: Item | None = None
     stamps: dict[str, Any] = field(default_factory=dict)
     missing_ok: bool = False
     returning: bool = True
@@ -123,32 +122,33 @@ class Write:
         return answer.get("Attributes") if self.kind == "update" else self.item
 
     def _shows_in(self, current: Item | None) -> bool:
-        """Tell whether the item is as this write leaves it, so that a lost answer meant success."""
+        """Tell whether this write made the item what it is, so that a lost answer meant success.
+
+        An equal item is no proof, for someone else may have written the same; the time of the write, to the
+        microsecond, is.
+        """
         if self.kind == "delete" or current is None:
             return self.kind == "delete" and not current
-        if self.kind == "put":
-            return same({"M": self.item}, {"M": current})
-        before = current if self._is_plain() else self.base
-        return before is not None and same({"M": updates.apply(self.changes, before)}, {"M": current})
+        stamp = self._stamp()
+        return stamp is not None and same(stamp, current.get(stamp_attribute(self.schema), NULL_WIRE))
+
+    def _stamp(self) -> Item | None:
+        """The time of this write as the item keeps it; None for a model without `UpdatedAt`."""
+        attribute = stamp_attribute(self.schema)
+        if self.item is not None:
+            return self.item.get(attribute)
+        values = (change.value for change in self.changes if change.target.parts == (attribute,))
+        return next((value.wire for value in values if isinstance(value, Literal)), None)
 
     def _is_foreign(self, current: Item | None) -> bool:
         """Tell by the version that someone else's write, and not this one, made the item what it is."""
-        name = self.schema.roles.version
-        if name is None or current is None:
+        if self.schema.roles.version is None or current is None:
             return False
         stored, held = stored_version(self.schema, current), self.expected or 0
         if self.kind == "delete":
             return stored > held
-        # The next version may be this very write where its result could not be told from another's.
-        return stored <= held + (self._is_plain() or self.base is not None)
-
-    def _is_plain(self) -> bool:
-        """Tell whether the write leaves the same item however often it is applied."""
-        return all(
-            change.action in ("REMOVE", "DELETE")
-            or (isinstance(change.value, Literal) and not (change.action == "ADD" and "N" in change.value.wire))
-            for change in self.changes
-        )
+        # The next version may be this very write, unless its time would show.
+        return stored <= held + (self._stamp() is not None)
 
     def _unknown(self, error: RequestRefused) -> OutcomeUnknown:
         unknown = OutcomeUnknown(
@@ -219,6 +219,12 @@ class Write:
         else:
             assign(self.instance, self.stamps)
         remember(self.instance, item)
+
+
+def stamp_attribute(schema: Schema[Any]) -> str:
+    """Name the attribute that holds the time of the last write; "" where there is none."""
+    name = schema.roles.updated_at
+    return schema.fields[name].attribute if name is not None else ""
 
 
 def exists(schema: Schema[Any]) -> Condition:

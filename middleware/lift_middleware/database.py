@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from lift_dynamorm.errors import DynamORMError, TenantMissing, UsageError
@@ -74,8 +75,10 @@ class DynamORMMiddleware:
             scope.setdefault("state", {})[self.name] = self.database.session(tenant)
             await self.app(scope, receive, send)
         else:
-            await self.app(scope, receive, send)
-            await self.database.aclose()
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                await self.database.aclose()
 
     def _asker(self, scope: Scope) -> Callable[[], str] | None:
         resolver: Any = self.tenant
@@ -87,7 +90,7 @@ class DynamORMMiddleware:
         resolver: Any = self.tenant
         try:
             found = _named(await resolver(scope))
-        except DynamORMError as error:
+        except Exception as error:
             refusal = error
 
             def refuse() -> str:
@@ -96,11 +99,11 @@ class DynamORMMiddleware:
             return refuse
         return lambda: found
 
-    def deadline(self, scope: Scope) -> float | None:
-        """When the database work of a request must be done, in `time.monotonic()` seconds."""
+    def deadline(self, scope: Scope, timeout: float | None) -> float | None:
+        """When database work must be done, in `time.monotonic()` seconds: after a time, and before Lambda ends."""
         limits = []
-        if self.timeout is not None:
-            limits.append(self.timeout)
+        if timeout is not None:
+            limits.append(timeout)
         context = scope.get("aws.context")
         if context is not None:
             limits.append(context.get_remaining_time_in_millis() / 1000 - _LAMBDA_RESERVE)
@@ -131,14 +134,14 @@ class _Exchange:
         tenant: Callable[[], str] | None,
     ) -> None:
         self._middleware = middleware
-        self._unread: Message | None = None
+        self._unread: deque[Message] = deque()
         self.scope = scope
         self.receive = receive
         self.send = send
         self.started = False
         self.answered = False
         self.disconnected = False
-        self.session = middleware.database.session(tenant, deadline=middleware.deadline(scope))
+        self.session = middleware.database.session(tenant, deadline=middleware.deadline(scope, middleware.timeout))
         self.session.begin(chain=True)
         self._place(self.session)
 
@@ -163,12 +166,15 @@ class _Exchange:
             self.session.end(_STARTED)
 
     async def _receive(self) -> Message:
-        message, self._unread = self._unread, None
-        if message is None:
-            message = await self.receive()
-            if message["type"] == "http.disconnect":
-                self.disconnected = True
+        if self._unread:
+            return self._unread.popleft()
+        message = await self.receive()
+        self._note(message)
         return message
+
+    def _note(self, message: Message) -> None:
+        if message["type"] == "http.disconnect":
+            self.disconnected = True
 
     async def _send(self, message: Message) -> None:
         if self.answered:
@@ -178,7 +184,10 @@ class _Exchange:
             self.started = True
         await self.send(message)
         if message["type"] in _LAST and not message.get("more_body"):
-            self._place(self._middleware.database.session(self.session.tenant, deadline=self.session.deadline))
+            middleware = self._middleware
+            self._place(
+                middleware.database.session(self.session.tenant, deadline=middleware.deadline(self.scope, None))
+            )
 
     async def _finish(self, status: int) -> None:
         """End the transaction: commit it, or forget it where the response is an error."""
@@ -187,7 +196,7 @@ class _Exchange:
                 log.info("%s %s: the client has gone; nothing was written", self.scope["method"], self.scope["path"])
                 self._answered()
             try:
-                await self.session.commit()
+                await self.session.commit(end=_STARTED)
             except Exception as error:
                 await self._refuse(error)
         self.session.end(_STARTED)
@@ -208,12 +217,12 @@ class _Exchange:
 
     async def _has_gone(self) -> bool:
         """Look whether the client has disconnected, without waiting for it to."""
-        if not self.disconnected and self._unread is None:
+        while not self.disconnected:
             try:
                 async with asyncio.timeout(0):
-                    message = await self._receive()
+                    message = await self.receive()
             except TimeoutError:
-                return False
-            if message["type"] != "http.disconnect":
-                self._unread = message
+                break
+            self._note(message)
+            self._unread.append(message)
         return self.disconnected

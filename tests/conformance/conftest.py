@@ -40,7 +40,7 @@ KNOWN_ENGINE_FAULTS: dict[tuple[str, str], str] = {
     ): "fills the gap with NULL",
     ("moto", "test_an_update_may_be_nothing_but_a_condition"): "fails with an AttributeError without UpdateExpression",
 }
-"""What an engine does otherwise than AWS documents, by engine and test; see docs/engines.md."""
+"""What an engine does otherwise than AWS documents, by engine and test; by name."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

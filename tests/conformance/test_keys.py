@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import pytest
 from pydantic import create_model
 
-from lift_dynamorm import InvalidValue, ItemExists, Model, PartitionKey
+from lift_dynamorm import InvalidValue, ItemExists, Model, PartitionKey, QueryError
 from lift_dynamorm.fields import SORT_KEY
 
 from .models import DAY, Blob, Counter, Note, Reading
@@ -114,9 +114,6 @@ def in_order(values: list[Any]) -> list[Any]:
 @pytest.mark.parametrize("shape", ["plain", "template", "inner", "last"])
 @pytest.mark.parametrize(("kind", "values"), SORTED, ids=[kind.__name__ for kind, _ in SORTED])
 async def test_sort_keys_sort_by_value(opened: Open, kind: Any, values: list[Any], shape: str) -> None:
-    if shape == "inner" and kind is str:
-        # What stands behind a text that is followed by more text is part of the order: "a" lies behind 'a"'.
-        values = [value for value in values if all(character > "#" for character in value)]
     if shape == "plain":
         fields: Any = {"pk": (PartitionKey[str], "p"), "value": (Annotated[kind, SORT_KEY], ...)}
         arguments: dict[str, Any] = {}
@@ -132,6 +129,11 @@ async def test_sort_keys_sort_by_value(opened: Open, kind: Any, values: list[Any
     if shape == "last":
         where["other"] = "x"
     query: Any = s.query(model).where(**where)
+    if shape == "inner" and kind is str:
+        # What stands behind a text is part of the order: "a#" lies behind 'a"', though "a" does not.
+        with pytest.raises(QueryError, match="not sorted by `value`"):
+            await query.order_by("value").all()
+        return
     forward = [item.value async for item in query.order_by("value")]
     assert forward == in_order(values)
     backward = [item.value async for item in query.order_by("-value")]

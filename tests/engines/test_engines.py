@@ -231,8 +231,8 @@ def test_a_transaction_with_a_token_applies_once(table: Table, engine: Engine) -
     assert raised.value.code == "IdempotentParameterMismatchException"
 
 
-def test_a_missing_table_is_named_as_one(table: Table) -> None:
-    with pytest.raises(RequestRefused, match="does the table exist") as raised:
+def test_a_missing_table_has_its_code(table: Table) -> None:
+    with pytest.raises(RequestRefused) as raised:
         table.send("GetItem", TableName="absent-table", Key={"pk": {"S": "1"}})
     assert raised.value.code == "ResourceNotFoundException"
 

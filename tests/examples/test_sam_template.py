@@ -98,10 +98,10 @@ def test_the_function_finds_its_handler_and_its_table(function: Resource, monkey
 
 
 def test_every_variable_of_the_function_is_one_that_is_read(function: Resource) -> None:
-    from lift_dynamorm.database import CURSOR_KEY_VARIABLE
+    from lift_dynamorm.cursors import KEY_VARIABLE
 
     read = set(re.findall(r'os\.environ\.get\("(\w+)"', Path(EXAMPLE / "app.py").read_text()))
-    assert set(function["Environment"]["Variables"]) <= read | {CURSOR_KEY_VARIABLE}
+    assert set(function["Environment"]["Variables"]) <= read | {KEY_VARIABLE}
 
 
 def test_every_reference_is_to_something_in_the_template(template: dict[str, Any]) -> None:

@@ -42,7 +42,8 @@ from lift_middleware.problems import problem_of
 def test_statuses(error: Exception, status: int | None) -> None:
     problem = problem_of(error)
     assert (problem.status if problem else None) == status
-    assert ("retry-after" in problem.headers if problem else False) == (status == 503)
+    again = status == 503 or isinstance(error, errors.TransactionConflict)
+    assert ("retry-after" in problem.headers if problem else False) == again
 
 
 @pytest.mark.parametrize("kind", [errors.Throttled, errors.ServerError, errors.DeadlineExceeded])
