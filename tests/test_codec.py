@@ -334,7 +334,7 @@ def test_extra_attributes() -> None:
 
 def test_template_keys_are_no_extra_attributes() -> None:
     model: Any = create_model(
-        "Item", __base__=Model, __cls_kwargs__={"table": "t", "pk": "A#{id}", "extra": "forbid"}, id=(str, ...)
+        "Item", __base__=Model, __cls_kwargs__={"table": "ttt", "pk": "A#{id}", "extra": "forbid"}, id=(str, ...)
     )
     schema = schema_of(model)
     assert schema.decode(schema.encode(model(id="1"), ""), "") == model(id="1")
