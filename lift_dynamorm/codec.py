@@ -54,6 +54,7 @@ from lift_dynamorm.scalars import (
 
 _ANY_TAG = frozenset({"?"})
 _NOTHING = object()
+_NO_LISTS = (str, bytes, Mapping, set, frozenset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +83,10 @@ EPOCH = Codec(_N, encode_epoch, decode_datetime, (datetime, int))
 EPOCH_SECONDS = Codec(_N, encode_epoch, decode_int, (datetime, int))
 _NONE = Codec(frozenset({"NULL"}), encode_none, decode_none, (type(None),), nullable=True)
 
+_TEXT = itemgetter("S")
+
 SCALARS: dict[Any, Codec] = {
-    str: Codec(_S, encode_text, itemgetter("S"), (str,)),
+    str: Codec(_S, encode_text, _TEXT, (str,)),
     bool: Codec(frozenset({"BOOL"}), encode_bool, itemgetter("BOOL"), (bool,)),
     int: Codec(_N, encode_int, decode_int, (int,)),
     float: Codec(_N, encode_float, decode_float, (float, int)),
@@ -132,7 +135,7 @@ def sequence_codec(element: Codec, kind: type) -> Codec:
     wanted = "a list" if kind is list else f"a {kind.__name__.lower()}"
 
     def encode(value: Any) -> Wire:
-        if isinstance(value, str | bytes | Mapping | set | frozenset) or not hasattr(value, "__iter__"):
+        if type(value) is not list and (isinstance(value, _NO_LISTS) or not hasattr(value, "__iter__")):
             raise refuse(value, wanted)
         return {"L": [encode_element(v) for v in value]}
 
@@ -197,7 +200,7 @@ def set_codec(element: Codec) -> Codec:
     set_tag = tag + "S"
 
     def encode(value: Any) -> Wire:
-        if not isinstance(value, set | frozenset):
+        if type(value) is not set and not isinstance(value, frozenset | set):
             raise refuse(value, "a set")
         if not value:
             msg = "an empty set cannot be stored here; remove the attribute instead"
@@ -207,6 +210,8 @@ def set_codec(element: Codec) -> Codec:
     def decode(wire: Wire) -> Any:
         if "L" in wire:
             return {element.decode(v) for v in wire["L"]}
+        if element.decode is _TEXT:
+            return set(wire[set_tag])
         return {element.decode({tag: v}) for v in wire[set_tag]}
 
     return Codec(frozenset({set_tag}), encode, decode, (set, frozenset), is_set=True, element=element)
@@ -272,8 +277,10 @@ def union_codec(codecs: Sequence[Codec], members: str, where: str, *, nullable: 
     for codec in codecs:
         for tag in codec.tags:
             by_tag.setdefault(tag, []).append(codec)
+    # What pydantic alone knows, as a dataclass, is a map most likely.
+    unknown = [codec for codec in codecs if codec.tags == _ANY_TAG and not codec.is_set]
     for tag, sharing in by_tag.items():
-        _check_union(tag, sharing, members, where)
+        _check_union(tag, [*sharing, *unknown] if tag == "M" else sharing, members, where)
 
     def encode(value: Any) -> Wire:
         if value is None and nullable:
@@ -357,10 +364,11 @@ def _check_union(tag: str, sharing: list[Codec], members: str, where: str) -> No
 
 def _tell_apart(one: type[BaseModel], other: type[BaseModel]) -> bool:
     """Tell whether no item of one model can be taken for one of the other: by a Literal, or by what both must have."""
-    for name, info in one.model_fields.items():
-        twin = other.model_fields.get(name)
-        if twin is not None and get_origin(info.annotation) is get_origin(twin.annotation) is Literal:
-            return set(get_args(info.annotation)).isdisjoint(get_args(twin.annotation))
+    twins = _annotations(other)
+    for attribute, annotation in _annotations(one).items():
+        twin = twins.get(attribute)
+        if get_origin(annotation) is get_origin(twin) is Literal:
+            return set(get_args(annotation)).isdisjoint(get_args(twin))
     return _has_more(one, other) and _has_more(other, one)
 
 
@@ -368,11 +376,17 @@ def _has_more(one: type[BaseModel], other: type[BaseModel]) -> bool:
     """Tell whether every item of one model has an attribute that the other does not know."""
     if other.model_config.get("extra") == "allow":
         return False
-    always = (info.alias or name for name, info in one.model_fields.items() if _is_always_there(info.annotation))
-    known = {info.alias or name for name, info in other.model_fields.items()}
-    return not known.issuperset(always)
+    always = (attribute for attribute, annotation in _annotations(one).items() if _is_always_there(annotation))
+    return not _annotations(other).keys() >= set(always)
+
+
+def _annotations(model: type[BaseModel]) -> dict[str, Any]:
+    fields = model.model_fields.items()
+    return {info.serialization_alias or info.alias or name: info.annotation for name, info in fields}
 
 
 def _is_always_there(annotation: Any) -> bool:
+    while hasattr(annotation, "__supertype__"):
+        annotation = annotation.__supertype__
     kind = get_origin(annotation) or annotation
-    return type(None) not in get_args(annotation) and kind not in (set, frozenset, Any)
+    return type(None) not in get_args(annotation) and kind not in (set, frozenset, Any, object, None, type(None))

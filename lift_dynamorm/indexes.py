@@ -115,6 +115,7 @@ class Index:
     """A compiled index; `name` is None for the table itself.
 
     kind: ``table``, ``global`` or ``local``. projected: the attributes it holds, None for all.
+    attributes: its key attributes. fields: the attributes of all the fields its keys are made of.
     """
 
     name: str | None
@@ -122,15 +123,13 @@ class Index:
     partition: tuple[KeyAttribute, ...]
     sort: tuple[KeyAttribute, ...]
     projected: frozenset[str] | None = None
+    attributes: tuple[str, ...] = field(init=False)
+    fields: frozenset[str] = field(init=False)
 
-    @property
-    def attributes(self) -> tuple[str, ...]:
-        return tuple(key.attribute for key in (*self.partition, *self.sort))
-
-    @property
-    def fields(self) -> frozenset[str]:
-        """The attributes of all the fields its keys are made of."""
-        return frozenset(field for key in (*self.partition, *self.sort) for field in key.fields)
+    def __post_init__(self) -> None:
+        keys = (*self.partition, *self.sort)
+        object.__setattr__(self, "attributes", tuple(key.attribute for key in keys))
+        object.__setattr__(self, "fields", frozenset(name for key in keys for name in key.fields))
 
     def keys(self, item: Mapping[str, Wire], prefix: str) -> dict[str, Wire] | None:
         """Make the key attributes from an item's fields; None where the item is not in the index."""

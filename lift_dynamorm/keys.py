@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from string import Formatter
 from typing import TYPE_CHECKING, Any
@@ -116,6 +116,10 @@ class KeyTemplate:
     literals: tuple[str, ...]
     parts: tuple[Part, ...]
     ordered: bool
+    _steps: tuple[tuple[Part, str], ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_steps", tuple(zip(self.parts, self.literals[1:], strict=True)))
 
     @classmethod
     def parse(cls, source: str, *, ordered: bool, where: str) -> KeyTemplate:
@@ -168,7 +172,7 @@ class KeyTemplate:
     def render(self, values: Mapping[str, Wire]) -> str | None:
         """Make the key from field values in wire form; None where a field has no value."""
         text = self.literals[0]
-        for part, literal in zip(self.parts, self.literals[1:], strict=True):
+        for part, literal in self._steps:
             wire = values.get(part.field)
             if wire is None or "NULL" in wire:
                 return None
@@ -180,7 +184,7 @@ class KeyTemplate:
     def lead(self, values: Mapping[str, Wire]) -> tuple[str, Part | None]:
         """Render as many leading fields as `values` has: the text so far, and the next field or None."""
         text = self.literals[0]
-        for part, literal in zip(self.parts, self.literals[1:], strict=True):
+        for part, literal in self._steps:
             wire = values.get(part.field)
             if wire is None:
                 return text, part

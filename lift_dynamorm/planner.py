@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lift_dynamorm.conditions import Condition, Every, Literal, Name, Predicate, attributes, every, sort_value
 from lift_dynamorm.errors import InvalidValue, QueryError
-from lift_dynamorm.keys import LAST, SEPARATOR, Part
+from lift_dynamorm.keys import LAST, SEPARATOR, Part, looks_like_tenant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -192,7 +192,13 @@ class _Query:
                 return None
             try:
                 wire = key.render(self.bare, self.prefix, "partition")
-            except InvalidValue:  # empty or too long: no item has such a key
+            except InvalidValue as error:  # empty or too long: no item has such a key
+                if (
+                    not self.prefix
+                    and key.template is None
+                    and looks_like_tenant(self.bare[key.attribute].get("S", ""))
+                ):
+                    raise self.schema.invalid(self.schema.name_of(key.attribute), error) from None
                 candidate.empty, wire = True, {"S": ""}
             if wire is None:
                 return None

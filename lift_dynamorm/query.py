@@ -172,10 +172,14 @@ class Query(Asked[M]):
         return self._items()
 
     async def _items(self) -> AsyncIterator[M]:
-        schema, left = schema_of(self.model), self.most
-        async for context, _, items in self._pages(None, self.most):
-            for item in items[:left]:
-                yield schema.decode(item, context.prefix)
+        async for prefix, items in self._limited():
+            for item in items:
+                yield schema_of(self.model).decode(item, prefix)
+
+    async def _limited(self) -> AsyncIterator[tuple[str, list[Item]]]:
+        left = self.most
+        async for context, _, items in self._pages(None, left):
+            yield context.prefix, items[:left]
             if left is not None:
                 left -= len(items)
                 if left <= 0:
@@ -183,7 +187,8 @@ class Query(Asked[M]):
 
     async def all(self) -> list[M]:
         """Read every item, up to the limit, into a list."""
-        return [item async for item in self]
+        decode = schema_of(self.model).decode
+        return [decode(item, prefix) async for prefix, items in self._limited() for item in items]
 
     async def first(self) -> M | None:
         """Read the first item; None where there is none."""

@@ -128,11 +128,12 @@ def _resolve_comparison(
     def operand(value: Any) -> Operand:
         if isinstance(value, Path):
             other = resolve_path(schema, value).name
-            if prefix and other.parts[0] in schema.prefixed:
-                raise QueryError(f"{schema.name}: {value} is a partition key and carries the tenant; give its value")
+            _check_operand(schema, other, prefix, value)
             return other
         if isinstance(value, Size):
-            return SizeOf(resolve_path(schema, value.path).name)
+            measured = resolve_path(schema, value.path).name
+            _check_operand(schema, measured, prefix, value.path)
+            return SizeOf(measured)
         if isinstance(left, Size):
             return Literal(encode_int(value))
         if op == "type":
@@ -158,6 +159,11 @@ def _resolve_comparison(
         absent = _is_none(name)
         return absent if op == "=" else Negation(absent)
     return Predicate(op, target, tuple(map(operand, operands)))
+
+
+def _check_operand(schema: Schema[Any], name: Name, prefix: str, path: Path) -> None:
+    if prefix and name.parts[0] in schema.prefixed:
+        raise QueryError(f"{schema.name}: {path} is a partition key and carries the tenant; give its value")
 
 
 def _is_none(name: Name) -> Condition:
@@ -216,20 +222,24 @@ def _resolve_assignment(schema: Schema[Any], assignment: Assignment, prefix: str
         source = _source(schema, assignment.value, place, assignment.path)
         if source is None:
             return _removal(schema, place, assignment.path)
-        if prefix and attribute in schema.prefixed:
-            if not isinstance(source, Literal):
-                raise UsageError(
-                    f"{schema.name}: `{attribute}` is a partition key of an index; set it to a plain value"
-                )
-            source = Literal({"S": prefix + source.wire["S"]})
-        elif attribute in schema.prefixed and isinstance(source, Literal):
-            text = source.wire.get("S", "")
-            if looks_like_tenant(text):
-                refuse_tenants_key(text, attribute)
+        if isinstance(source, Literal):
+            source = Literal(with_tenant(schema, attribute, source.wire, prefix))
+        elif prefix and attribute in schema.prefixed:
+            raise UsageError(f"{schema.name}: `{attribute}` is a partition key of an index; set it to a plain value")
         return Change("SET", name, source)
     if assignment.action == "REMOVE":
         return _removal(schema, place, assignment.path)
     return Change(assignment.action, name, Literal(_amount(schema, assignment, place.codec)))
+
+
+def with_tenant(schema: Schema[Any], attribute: str, wire: Wire, prefix: str) -> Wire:
+    """Put the tenant in front of a value that is a partition key; outside of a tenant refuse one that looks so."""
+    text = wire.get("S")
+    if attribute not in schema.prefixed or text is None:
+        return wire
+    if not prefix and looks_like_tenant(text):
+        refuse_tenants_key(text, attribute)
+    return {"S": prefix + text}
 
 
 def _removal(schema: Schema[Any], place: Place, path: Path) -> Change:
@@ -273,15 +283,17 @@ def _source(schema: Schema[Any], value: Any, place: Place, path: Path) -> update
     match value:
         case Path():
             source = resolve_path(schema, value)
-            if source.name.parts[0] in schema.prefixed:
-                raise UsageError(f"{schema.name}: `{value}` is a partition key of an index; give its value instead")
+            _check_source(schema, source.name, value)
             if not (codec.tags & source.codec.tags or "?" in codec.tags | source.codec.tags):
                 raise UsageError(f"{schema.name}: `{value}` and `{path}` are of different types")
             return source.name
         case Arithmetic(op, left, right):
             return updates.Sum(op, _term(schema, left, place, path), _term(schema, right, place, path))
         case Default(of, default):
-            return updates.IfNotExists(resolve_path(schema, of).name, _term(schema, default, place, path))
+            kept = resolve_path(schema, of).name
+            if kept != place.name:
+                _check_source(schema, kept, of)
+            return updates.IfNotExists(kept, _term(schema, default, place, path))
         case Appended(of, values, front):
             name = resolve_path(schema, of).name
             own = updates.IfNotExists(name, Literal({"L": []}))
@@ -292,12 +304,21 @@ def _source(schema: Schema[Any], value: Any, place: Place, path: Path) -> update
             return None
     if len(path.parts) == 1 and place.field is not None:
         value = convert(schema, place.field, value)
+        if value is None and codec.nullable:
+            return None
     if codec.is_set and not value and isinstance(value, set | frozenset):
         return None
     try:
         return Literal(codec.encode(value))
     except InvalidValue as error:
         raise schema.invalid(str(path), error) from None
+
+
+def _check_source(schema: Schema[Any], name: Name, path: Path) -> None:
+    if name.parts[0] in schema.prefixed:
+        raise UsageError(
+            f"{schema.name}: `{path}` is a partition key, which may carry a tenant; give its value instead"
+        )
 
 
 def _term(schema: Schema[Any], value: Any, place: Place, path: Path) -> updates.Source:

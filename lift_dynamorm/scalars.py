@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Wire = dict[str, Any]
 NULL_WIRE: Wire = {"NULL": True}
 MAX_DIGITS = 38
+_INT_LIMIT = 10**MAX_DIGITS
 _MAX_MAGNITUDE = 125
 _MIN_MAGNITUDE = -130
 
@@ -64,7 +65,7 @@ def encode_bool(value: Any) -> Wire:
 def encode_int(value: Any) -> Wire:
     if not isinstance(value, int) or isinstance(value, bool):
         raise refuse(value, "a whole number")
-    if not -(10**MAX_DIGITS) < value < 10**MAX_DIGITS:
+    if not -_INT_LIMIT < value < _INT_LIMIT:
         return encode_decimal(Decimal(value))
     return {"N": int.__repr__(value)}
 
@@ -78,13 +79,16 @@ def encode_decimal(value: Any) -> Wire:
         raise refuse(value, "a finite number: DynamoDB stores neither NaN nor infinity")
     if not value:
         return {"N": "0"}
+    text = str(value)
+    if len(text) <= MAX_DIGITS and _MIN_MAGNITUDE <= value.adjusted() <= _MAX_MAGNITUDE:
+        return {"N": text}
     digits = value.as_tuple().digits
     significant = len("".join(map(str, digits)).rstrip("0")) if len(digits) > MAX_DIGITS else len(digits)
     if significant > MAX_DIGITS or not _MIN_MAGNITUDE <= value.adjusted() <= _MAX_MAGNITUDE:
         raise refuse(value, "a number DynamoDB can store: up to 38 significant digits, from 1e-130 to 9.99e125")
     if len(digits) > MAX_DIGITS:
         return {"N": f"{'-' if value < 0 else ''}{_scientific(value)}"}
-    return {"N": str(value)}
+    return {"N": text}
 
 
 def _scientific(value: Decimal) -> str:
@@ -126,7 +130,8 @@ def datetime_text(value: datetime) -> str:
     if value.tzinfo is None:
         return value.isoformat(timespec="microseconds")
     try:
-        return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+        utc = value if value.tzinfo is UTC else value.astimezone(UTC)
+        return utc.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
     except OverflowError:
         raise refuse(value, "an instant between the years 1 and 9999 in UTC") from None
 

@@ -178,8 +178,8 @@ class Schema(Generic[M]):
                 )
                 raise UsageError(f"the key of {self.name} takes {wanted}; `{name}` is not part of it")
             wires[field.attribute] = self.encode_operand(field.codec, value, name)
-        missing = [self.name_of(a) for a in sorted(self.key.fields) if a not in wires]
-        if missing:
+        if len(wires) < len(self.key.fields):
+            missing = [self.name_of(a) for a in sorted(self.key.fields) if a not in wires]
             raise UsageError(f"the key of {self.name} also needs {', '.join(f'{name}=...' for name in missing)}")
         return wires
 
@@ -207,7 +207,9 @@ class Schema(Generic[M]):
         """Name a key field that was assigned since the instance was read; None where its key is the same."""
         for attribute in self.key.fields if stored is not None else ():
             assert stored is not None
-            wire = stored[attribute]
+            wire = stored.get(attribute)
+            if wire is None:  # the key is there, by its template, but not the field
+                continue
             if attribute in self.prefixed:
                 wire = {"S": without_tenant(wire["S"])}
             field = self.by_attribute[attribute]

@@ -20,7 +20,7 @@ from lift_dynamorm.resolve import resolve
 from lift_dynamorm.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
     from lift_dynamorm.conditions import Condition
     from lift_dynamorm.database import Database
@@ -222,8 +222,7 @@ class Session:
         if isinstance(target, Model):
             if upsert or not returning:
                 raise UsageError("upsert and returning go with an update by key; to store an instance, use put()")
-            if any(not isinstance(change, Assignment) for change in changes):
-                raise UsageError("update(instance, ...) takes fields, as in name=..., and changes, as in F.n.add(1)")
+            _check_assignments("instance", changes)
             condition = self._condition(context, type(target), if_)
             planned = update_instance(context, target, changes, values, condition)
             if planned is not None:
@@ -235,6 +234,7 @@ class Session:
         if not changes or isinstance(changes[0], str) or not hasattr(changes[0], "keys"):
             raise UsageError(f"update({schema.name}, ...) needs the key: update({schema.name}, {{...}}, field=value)")
         key_values, *assignments = changes
+        _check_assignments(f"{schema.name}, {{...}}", assignments)
         key = schema.key_from(key_values, context.prefix)
         condition = self._condition(context, target, if_)
         planned = update_key(context, schema, key, key_values, assignments, values, condition, upsert=upsert)
@@ -367,6 +367,11 @@ class Session:
     def unit_of_work(self) -> UnitOfWork | None:
         """The writes held back, None outside of a transaction."""
         return self._work.unit
+
+
+def _check_assignments(target: str, changes: Iterable[Any]) -> None:
+    if any(not isinstance(change, Assignment) for change in changes):
+        raise UsageError(f"update({target}, ...) takes fields, as in name=..., and changes, as in F.n.add(1)")
 
 
 def _key_values(schema: Schema[Any], key: Any, fields: Mapping[str, Any]) -> Mapping[str, Any]:

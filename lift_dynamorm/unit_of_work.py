@@ -6,9 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lift_dynamorm.conditions import Condition, Every, Literal, Name, attributes, every, sort_value
-from lift_dynamorm.errors import UsageError
+from lift_dynamorm.errors import TransactionTooLarge, UsageError
 from lift_dynamorm.model import remember, stored_item
-from lift_dynamorm.operations.transact import MAX_OPERATIONS, too_many
 from lift_dynamorm.updates import Change, Sum, apply, reads, sources
 
 if TYPE_CHECKING:
@@ -19,6 +18,9 @@ if TYPE_CHECKING:
     from lift_dynamorm.schema import Schema
 
     Item = dict[str, Any]
+
+
+MAX_OPERATIONS = 100
 
 
 class Pending:
@@ -243,4 +245,11 @@ def _unmergeable(model: str, change: Change) -> UsageError:
     return UsageError(
         f"the transaction changes `{change.target.parts[0]}` of one {model} twice in ways that cannot be made one "
         "operation; give both changes in one update"
+    )
+
+
+def too_many(count: int) -> TransactionTooLarge:
+    return TransactionTooLarge(
+        f"the transaction holds {count} operations; DynamoDB allows {MAX_OPERATIONS}. "
+        "Split the work over several transactions, or write outside of one"
     )

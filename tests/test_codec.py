@@ -166,9 +166,49 @@ class Dog(BaseModel):
     lives: Decimal = Decimal(1)
 
 
+class Paid(BaseModel):
+    """Told apart by a Literal, and with all that a stored map may lack or name otherwise."""
+
+    kind: Literal["paid", "settled"]
+    last_digits: str | None
+    marks: set[str]
+    paid_at: datetime | None = Field(None, alias="paidAt")
+    method: str | None = "card"
+
+
+class Due(BaseModel):
+    kind: Literal["due"]
+    days: int | None
+    marks: set[int]
+
+
+class Circle(BaseModel):
+    """Told apart by what it always has."""
+
+    radius: int = Field(1, serialization_alias="r")
+    label: str = ""
+
+
+class Square(BaseModel):
+    side: int = Field(2, alias="Side")
+    label: str = ""
+
+
+PAID = Paid(kind="paid", last_digits=None, marks=set(), method=None)
+SETTLED = Paid(kind="settled", last_digits="", marks={"a"}, paidAt=datetime(2020, 1, 1, tzinfo=UTC))
+DUE = [Due(kind="due", days=None, marks=set()), Due(kind="due", days=0, marks={1})]
+
+
 @pytest.mark.parametrize(
     ("annotation", "values"),
     [
+        (Paid | Due, [PAID, SETTLED, *DUE]),
+        (Annotated[Due | Paid, Field(discriminator="kind")], [PAID, SETTLED, *DUE]),
+        (Annotated[Due | Paid, Field(discriminator="kind")] | None, [PAID, *DUE, None]),
+        (list[Paid | Due | None], [[PAID, None, *DUE], []]),
+        (dict[str, Due | Paid], [{"a": PAID, "b": DUE[0]}]),
+        (Circle | Square, [Circle(), Square(), Circle(radius=2), Square(Side=1, label="x")]),
+        (Square | Circle | int, [Circle(), Square(), 1]),
         (int | str | None, [1, "1", None, ""]),
         (bool | int | str, [True, 1, 0, False, "True"]),
         (int | list[int] | dict[str, int], [1, [1], {"a": 1}, [], {}]),
@@ -194,6 +234,48 @@ def test_unions_read_back_as_the_member_they_were(annotation: Any, values: list[
         assert (found, type(found)) == (value, type(value))
 
 
+class Twin(BaseModel):
+    name: str = ""
+
+
+class OtherTwin(BaseModel):
+    name: str = ""
+
+
+class Maybe(BaseModel):
+    one: int | None = None
+    ones: set[str] = set()
+    any: object = None
+
+
+class OtherMaybe(BaseModel):
+    other: int | None = None
+    others: set[str] = set()
+
+
+class Loosely(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    other: int = 0
+
+
+class Renamed(BaseModel):
+    """Two names in Python, one on the wire."""
+
+    other: str = Field("", serialization_alias="name")
+
+
+OptionalInt = NewType("OptionalInt", int | None)  # type: ignore[valid-newtype]  # pydantic allows it
+
+
+@dataclasses.dataclass
+class Mark:
+    mark: int = 0
+
+
+Holder = create_model("Holder", one=(OptionalInt, None))
+Held = create_model("Held", other=(OptionalInt, None))
+
+
 @pytest.mark.parametrize(
     "annotation",
     [
@@ -204,6 +286,15 @@ def test_unions_read_back_as_the_member_they_were(annotation: Any, values: list[
         int | timedelta,
         set[str] | set[date],
         set[int] | set[Decimal],
+        Twin | OtherTwin,
+        list[OtherTwin | Twin],
+        Maybe | OtherMaybe,
+        Loosely | Twin,
+        Renamed | Twin,
+        Circle | dict[str, int],
+        Holder | Held,
+        Mark | Twin,
+        Mark | dict[str, int],
     ],
 )
 def test_unions_that_could_read_back_as_another_are_refused(annotation: Any) -> None:

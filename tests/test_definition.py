@@ -47,6 +47,8 @@ def define(fields: dict[str, Any], **arguments: Any) -> Any:
         ({"id": (str, ...), "n": (list[int], ...)}, {"pk": "T#{n}"}, ["{n} in 'T#{n}' must be text"]),
         ({"id": (str, ...)}, {"pk": "T#{id:08d}"}, ["must be a whole number"]),
         ({"id": (str, ...), "pk": (str, "")}, {"pk": "T#{id}"}, ["stored as 'pk', which is also a field", "Table("]),
+        (KEY, {"indexes": GSI("ggg", pk=F.id)}, ["Thing: indexes= takes a list: indexes=[GSI(...)]"]),
+        (KEY, {"indexes": LSI("lll", sk=F.id)}, ["Thing: indexes= takes a list: indexes=[LSI(...)]"]),
         (KEY, {"indexes": [GSI("ggg", pk="")]}, ["index 'ggg'", "give pk="]),
         (KEY, {"indexes": [GSI("ggg", pk=F.nope)]}, ["index 'ggg'", "no field `nope`"]),
         (KEY, {"indexes": [GSI("ggg", pk=[F.id] * 5)]}, ["at most 4 attributes"]),

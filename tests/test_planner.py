@@ -203,3 +203,123 @@ def test_what_no_index_answers_is_refused(conditions: Any, options: Any, words: 
     with pytest.raises(QueryError) as caught:
         chosen(Templated, *conditions, **options)
     assert words in str(caught.value)
+
+
+# -- indexes that hold less --------------------------------------------------------------------------------------------
+
+
+class Task(Model, table="tasks", pk="P#{project}", sk="T#{id}", indexes=[LSI("by_due", sk="{status}#{due}")]):
+    project: str
+    id: str
+    status: str
+    due: int | None = None
+
+
+class Player(
+    Model,
+    table="players",
+    indexes=[
+        GSI("a_sparse", pk="T#{team}#{name}", sk="{nick}"),
+        GSI("b_whole", pk="T#{team}#{name}"),
+        GSI("c_optional", pk="N#{nick}"),
+    ],
+):
+    id: PartitionKey[str]
+    team: str
+    name: str
+    nick: str | None = None
+
+
+def test_a_sparse_index_is_not_preferred_to_a_complete_one(opened: Callable[..., SyncSession]) -> None:
+    s = opened(Task, Player)
+    tasks = [
+        s.create(Task(project="p", id="1", status="open", due=3)),
+        s.create(Task(project="p", id="2", status="open")),
+    ]
+    players = [s.create(Player(id=n, team="x", name="y", nick=k)) for n, k in (("1", "k"), ("2", None))]
+    open_tasks = s.query(Task).where(project="p", status="open")
+    assert open_tasks.all() == tasks
+    assert open_tasks.explain().index == "table"
+    team = s.query(Player).where(team="x", name="y")
+    assert sorted(team.all(), key=lambda player: player.id) == players
+    assert team.explain().index == "b_whole"
+
+
+def test_a_sparse_index_is_taken_where_it_holds_all_that_match(opened: Callable[..., SyncSession]) -> None:
+    s = opened(Task, Player)
+    due = s.create(Task(project="p", id="1", status="open", due=3))
+    s.create(Task(project="p", id="2", status="open"))
+    query = s.query(Task).where(F.project == "p", F.status == "open", F.due > 1)
+    assert (query.all(), query.explain().index) == ([due], "by_due")
+    assert chosen(Player, F.nick == "k") == "c_optional"
+    assert chosen(Player, F.team == "x", F.name == "y", F.nick >= "k") == "a_sparse"
+    assert "due" in str(s.query(Task).where(project="p", status="open").index("by_due").explain().warnings)
+
+
+class Partial(
+    Model,
+    table="partials",
+    indexes=[
+        GSI("by-email", pk=F.email, projection="KEYS_ONLY"),
+        GSI("by-nick", pk=F.nick, projection=["team"]),
+        GSI("by-team", pk=F.team, sk=F.nick, projection=["email"]),
+    ],
+):
+    id: PartitionKey[str]
+    email: str
+    nick: str = "n"
+    team: str = "t"
+
+
+@pytest.mark.parametrize("index", [None, "by-email"])
+def test_an_index_that_lacks_attributes_of_the_model_is_refused(index: str | None) -> None:
+    with pytest.raises(QueryError, match="by-email does not hold `nick` and `team`"):
+        chosen(Partial, F.email == "e", index=index)
+    with pytest.raises(QueryError, match="by-nick does not hold `email`"):
+        chosen(Partial, F.nick == "n", index=index and "by-nick")
+
+
+def test_an_index_that_holds_every_attribute_in_all_is_taken(opened: Callable[..., SyncSession]) -> None:
+    s = opened(Partial)
+    item = s.create(Partial(id="1", email="e"))
+    assert s.query(Partial).where(team="t").all() == [item]
+    assert s.query(Partial).where(id="1", email="e").all() == [item]
+
+
+class Shelf(Model, table="shelves", pk="S#{id}", sk="{name}#{number}#{last}"):
+    id: str
+    name: str
+    number: int
+    last: str
+
+
+def test_text_in_front_of_other_text_is_no_order(opened: Callable[..., SyncSession]) -> None:
+    s = opened(Shelf)
+    for name in ("Ann", "Ann Lee", "Anna"):
+        s.create(Shelf(id="1", name=name, number=1, last="x"))
+    with pytest.raises(QueryError, match="not sorted by `name`"):
+        s.query(Shelf).where(id="1").order_by("name").all()
+    with pytest.raises(QueryError, match="not sorted by `name`"):
+        s.query(Shelf).where(F.id == "1", F.name >= "Ann").order_by("-name").all()
+    assert chosen(Shelf, F.id == "1", F.name == "Ann", order=("number", True)) == "table"
+    assert chosen(Shelf, F.id == "1", F.name == "Ann", F.number == 1, order=("last", False)) == "table"
+    found = s.query(Shelf).where(F.id == "1", F.name >= "Ann", F.name < "Anna").all()
+    assert sorted(shelf.name for shelf in found) == ["Ann", "Ann Lee"]
+
+
+@pytest.mark.parametrize("field", ["size", "red"])
+def test_begins_with_on_what_is_no_text_is_refused(field: str) -> None:
+    with pytest.raises(QueryError, match=f"begins_with is for text, and `{field}` is none"):
+        chosen(Templated, F.group == "g", F[field].begins_with("1"))
+
+
+class Sealed(Model, table="sealed", indexes=[GSI("by-digest", pk=F.digest)]):
+    id: PartitionKey[str]
+    digest: bytes = b"x"
+
+
+def test_an_empty_key_finds_nothing(opened: Callable[..., SyncSession]) -> None:
+    s = opened(Sealed, Partial)
+    s.create(Sealed(id="1"))
+    assert s.query(Sealed).where(digest=b"").all() == []
+    assert s.query(Partial).where(team="").all() == []

@@ -192,6 +192,7 @@ def test_unscoped_needs_a_reason(db: Database, caplog: pytest.LogCaptureFixture)
         (lambda s: s.update(Ledger, {"id": "1"}), "changes nothing"),
         (lambda s: s.update(Ledger(id="1"), total=1, upsert=True), "use put"),
         (lambda s: s.delete(Ledger(id="1"), id="1"), "leave the key out"),
+        (lambda s: s.update(Ledger, {"id": "1"}, {"total": 1}), "takes fields, as in name=..."),
         (lambda s: s.create(Ledger(id="1", version=-1)), "a version is"),
         (lambda s: s.update(Ledger, {"id": "1"}, total=F.entries.append([1])), None),
         (lambda s: s.update(Ledger, {"id": "1"}, total=F.version.add(1)), "changes another field"),
@@ -202,3 +203,9 @@ def test_wrong_calls_say_what_is_right(opened: Open, call: Any, words: str | Non
     with pytest.raises(UsageError) as caught:
         call(s)
     assert words is None or words in str(caught.value)
+
+
+def test_what_is_no_transport_is_refused() -> None:
+    client: Any = object()
+    with pytest.raises(UsageError, match=r"object is no transport; .*BotoTransport\(client\)"):
+        Database(transport=client)

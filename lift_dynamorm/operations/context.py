@@ -37,10 +37,12 @@ class Context:
         try:
             return await self.transport.send(operation, payload, deadline=self.deadline)
         except RequestRefused as error:
-            if error.code == "ResourceNotFoundException" and "TableName" in payload:
+            if error.code == "ResourceNotFoundException":
+                writes = [write for item in payload.get("TransactItems", ()) for write in item.values()]
+                names = " or ".join(sorted({repr(write["TableName"]) for write in writes or [payload]}))
                 index = f", or it has no index {payload['IndexName']!r}" if "IndexName" in payload else ""
                 error.args = (
-                    f"{operation}: there is no table {payload['TableName']!r} in this region and account{index}; "
+                    f"{operation}: there is no table {names} in this region and account{index}; "
                     "create it: database.create_tables(Model, ...)",
                 )
             raise

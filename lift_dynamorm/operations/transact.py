@@ -19,6 +19,7 @@ from lift_dynamorm.errors import (
     service_error,
     transaction_condition_failed,
 )
+from lift_dynamorm.unit_of_work import MAX_OPERATIONS, too_many
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from lift_dynamorm.operations.context import Context
     from lift_dynamorm.operations.write import Write
 
-MAX_OPERATIONS = 100
 MAX_BYTES = 4 * 1024 * 1024
 _ACTIONS = {"put": "Put", "update": "Update", "delete": "Delete"}
 _THROTTLES = ("ThrottlingError", "ProvisionedThroughputExceeded")
@@ -50,13 +50,6 @@ async def commit(context: Context, writes: Sequence[Write]) -> None:
         if error.code != "TransactionCanceledException":
             raise
         raise canceled(writes, error, context.prefix) from None
-
-
-def too_many(count: int) -> TransactionTooLarge:
-    return TransactionTooLarge(
-        f"the transaction holds {count} operations; DynamoDB allows {MAX_OPERATIONS}. "
-        "Split the work over several transactions, or write outside of one"
-    )
 
 
 def canceled(writes: Sequence[Write], error: RequestRefused, prefix: str) -> TransactionCanceled:

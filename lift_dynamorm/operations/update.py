@@ -11,7 +11,7 @@ from lift_dynamorm.conditions import Condition, Literal, Name, every, same
 from lift_dynamorm.errors import InvalidItem, InvalidValue, UsageError
 from lift_dynamorm.model import assign, schema_of, stored_item
 from lift_dynamorm.operations.write import Write, exists, held_version, version_guard
-from lift_dynamorm.resolve import key_changes, resolve_changes
+from lift_dynamorm.resolve import key_changes, resolve_changes, with_tenant
 from lift_dynamorm.scalars import NULL_WIRE, encode_datetime
 from lift_dynamorm.updates import Change, IfNotExists, Sum
 
@@ -146,10 +146,8 @@ def _as_validated(schema: Schema[Any], change: Change, fields: Item, prefix: str
         return change
     wire = fields.get(attribute)
     if wire is None:
-        return change
-    if prefix and attribute in schema.prefixed:
-        wire = {"S": prefix + wire["S"]}
-    return Change("SET", change.target, Literal(wire))
+        return Change("REMOVE", change.target)
+    return Change("SET", change.target, Literal(with_tenant(schema, attribute, wire, prefix)))
 
 
 def _as_read(schema: Schema[Any], instance: Model, stored: Item, base: Item, fields: Item, prefix: str) -> Item:
@@ -194,8 +192,7 @@ def _changed_fields(
     for attribute, wire in fields.items():
         if attribute in left_out or (attribute in base and same(wire, base[attribute])):
             continue
-        if prefix and attribute in schema.prefixed:
-            wire = {"S": prefix + wire["S"]}
+        wire = with_tenant(schema, attribute, wire, prefix)
         changes.append(Change("SET", Name((attribute,)), Literal(wire)))
     for attribute, wire in base.items():
         known = attribute in schema.by_attribute or (schema.keeps_extra and attribute not in schema.hidden)

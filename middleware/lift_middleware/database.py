@@ -25,6 +25,8 @@ log = logging.getLogger("lift_middleware")
 _LAMBDA_RESERVE = 0.25
 """Seconds of a Lambda invocation that are kept for sending the response."""
 _LAST = ("http.response.body", "http.response.pathsend")
+_LOOK_AHEAD = 8
+"""Messages of an unread request body that are kept while looking for a disconnect behind them."""
 _STARTED = (
     "the transaction of this request ended when its response began, so a write would not be part of it. "
     "Write before responding; in a background task use request.state.db, which is a fresh session by then"
@@ -217,7 +219,9 @@ class _Exchange:
 
     async def _has_gone(self) -> bool:
         """Look whether the client has disconnected, without waiting for it to."""
-        while not self.disconnected:
+        for _ in range(_LOOK_AHEAD):
+            if self.disconnected:
+                break
             try:
                 async with asyncio.timeout(0):
                     message = await self.receive()

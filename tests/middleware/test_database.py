@@ -10,12 +10,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 
-from lift_dynamorm import Database, ItemExists, Model, SessionClosed, TenantForbidden, Version, VersionConflict
+from lift_dynamorm import (
+    Database,
+    F,
+    ItemExists,
+    Model,
+    SessionClosed,
+    TenantForbidden,
+    UsageError,
+    Version,
+    VersionConflict,
+)
 from lift_dynamorm.transport.faults import (
     Conflict,
     DropAfterSend,
@@ -633,3 +644,203 @@ def test_an_app_that_goes_on_after_a_failed_commit_is_not_heard() -> None:
     assert answer.status == 409
     assert b"it worked" not in answer.body
     assert len(world.caught) == 1
+
+
+# -- what a review found broken ----------------------------------------------------------------------------------------
+
+
+class Slow:
+    """A transport whose answers take a while, so that others run meanwhile; `sending` tells that one is on its way."""
+
+    def __init__(self) -> None:
+        self.local = LocalTransport()
+        self.sending = asyncio.Event()
+
+    @property
+    def blocking(self) -> Any:
+        return self.local.blocking
+
+    async def send(self, operation: str, payload: Any, *, deadline: float | None = None) -> Any:
+        self.sending.set()
+        await asyncio.sleep(0.02)
+        return await self.local.send(operation, payload, deadline=deadline)
+
+    async def aclose(self) -> None:
+        await self.local.aclose()
+
+
+def routed(route: Any, db: Database, **settings: Any) -> Starlette:
+    return Starlette(
+        routes=[Route("/", route, methods=["POST"])],
+        middleware=[Middleware(DynamORMMiddleware, database=db, **settings)],
+    )
+
+
+def test_a_write_during_the_commit_is_refused() -> None:
+    slow = Slow()
+    db = Database(transport=slow)
+    db.sync.create_tables(Order)
+    outcomes: list[Any] = []
+
+    async def route(request: Request) -> Response:
+        session = request.state.db
+        await session.create(Order(id="1"))
+        late = Order(id="2")
+
+        async def other_task() -> None:
+            await slow.sending.wait()
+            try:
+                await session.create(late)
+            except SessionClosed as error:
+                outcomes.append((error, late.version))
+
+        request.app.state.task = asyncio.ensure_future(other_task())
+        return PlainTextResponse("ok")
+
+    with in_process(routed(route, db)) as client:
+        assert client("POST", "/").status == 200
+    ((error, version),) = outcomes
+    assert "ended when its response began" in str(error)
+    assert version == 0
+    assert db.sync.session().find(Order, id="1")
+    assert db.sync.session().find(Order, id="2") is None
+
+
+def test_a_write_during_a_commit_by_hand_is_part_of_the_next_transaction() -> None:
+    slow = Slow()
+    db = Database(transport=slow)
+    db.sync.create_tables(Order)
+
+    async def route(request: Request) -> Response:
+        session = request.state.db
+        await session.create(Order(id="1"))
+
+        async def other_task() -> None:
+            await slow.sending.wait()
+            await session.create(Order(id="2"))
+
+        await asyncio.gather(session.commit(), other_task())
+        assert db.sync.session().find(Order, id="2") is None
+        assert (await session.get(Order, id="2")).version == 1
+        return PlainTextResponse("asked", 400 if request.query_params else 200)
+
+    with in_process(routed(route, db)) as client:
+        assert client("POST", "/?fail=1").status == 400
+        assert db.sync.session().find(Order, id="2") is None
+        db.sync.session().delete(Order, id="1")
+        slow.sending = asyncio.Event()
+        assert client("POST", "/").status == 200
+    assert db.sync.session().find(Order, id="2")
+
+
+def test_a_begin_by_hand_does_not_end_the_requests_transaction(serve: Any) -> None:
+    world = World()
+
+    async def route(request: Request) -> Response:
+        db = request.state.db
+        db.begin()
+        await db.create(Order(id="1"))
+        await db.commit()
+        db.begin()
+        await db.create(Order(id="2"))
+        db.rollback()
+        await db.create(Order(id="3"))
+        async with db.transaction():
+            await db.create(Order(id="4"))
+        return PlainTextResponse("no", 500)
+
+    with serve(routed(route, world.db)) as client:
+        assert client("POST", "/").status == 500
+    assert [bool(world.stored(id)) for id in "1234"] == [True, False, False, False]
+
+
+def test_what_is_missing_may_be_deleted_in_a_request(serve: Any) -> None:
+    world = World()
+    gone = world.calm.sync.session().create(Order(id="gone"))
+    world.calm.sync.session().delete(Order, id="gone")
+
+    async def route(request: Request) -> Response:
+        db = request.state.db
+        await db.delete(gone, missing_ok=True, if_=F.note == "")
+        await db.delete(Order, id="never", missing_ok=True)
+        await db.delete(Order, id="neither", missing_ok=True, if_=F.note == "x")
+        await db.create(Order(id="1"))
+        return PlainTextResponse("ok")
+
+    with serve(routed(route, world.db)) as client:
+        assert client("POST", "/").status == 200
+    assert world.stored()
+
+
+def test_a_background_task_has_time_of_its_own() -> None:
+    world = World()
+
+    async def route(request: Request) -> Response:
+        await request.state.db.create(Order(id="1"))
+
+        async def later() -> None:
+            await asyncio.sleep(0.3)
+            await request.state.db.create(Order(id="2"))
+
+        return PlainTextResponse("ok", background=BackgroundTask(later))
+
+    with in_process(routed(route, world.db, timeout=0.25)) as client:
+        assert client("POST", "/").status == 200
+    assert world.stored("2")
+
+
+@pytest.mark.parametrize("error", [HTTPException(418), TenantForbidden("not yours"), RuntimeError("a bug")])
+@pytest.mark.parametrize("asks", ["sync", "async", "async object"])
+def test_every_resolver_refuses_alike(error: Exception, asks: str) -> None:
+    def resolve(scope: Scope) -> str:
+        raise error
+
+    async def resolve_later(scope: Scope) -> str:
+        raise error
+
+    class Resolver:
+        async def __call__(self, scope: Scope) -> str:
+            raise error
+
+    tenant: Any = {"sync": resolve, "async": resolve_later, "async object": Resolver()}[asks]
+    world = World(tenant=tenant)
+    with in_process(world.app()) as client:
+        status = client("POST", "/create/1").status
+        assert client("GET", "/plain").status == 200
+    assert status == {HTTPException: 418, TenantForbidden: 403, RuntimeError: 500}[type(error)]
+    assert not world.recorded.calls
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_disconnect_behind_an_unread_body_is_seen(gone: bool) -> None:
+    world = World()
+    answered = []
+
+    async def run() -> None:
+        messages: asyncio.Queue[Message] = asyncio.Queue()
+        for part in range(3):
+            messages.put_nowait({"type": "http.request", "body": b"x", "more_body": part < 2})
+        if gone:
+            messages.put_nowait({"type": "http.disconnect"})
+
+        async def send(message: Message) -> None:
+            answered.append(message["type"])
+
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/create/1",
+            "headers": [],
+            "query_string": b"",
+            "state": {},
+        }
+        await world.app()(scope, messages.get, send)
+
+    asyncio.run(run())
+    assert (world.stored() is None) == (world.sent() == 0) == (not answered) == gone
+
+
+def test_a_resolver_is_a_function() -> None:
+    tenant: Any = "acme"
+    with pytest.raises(UsageError, match="function from the ASGI scope"):
+        DynamORMMiddleware(World().app(), database=World().db, tenant=tenant)
