@@ -14,6 +14,9 @@ from lift_dynamorm import Database
 from lift_dynamorm.sync import drive
 from lift_dynamorm.transport.local import LocalTransport
 from tests.engines import Engine, EngineUnavailable, start
+from tests.engines.fetch import DYNOXIDE, EXTENDDB, fetch
+from tests.engines.servers import Server
+from tests.proxy import Proxy
 from tests.wire import ValidatingTransport
 
 if TYPE_CHECKING:
@@ -27,6 +30,27 @@ _SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 settings.register_profile("ci", deadline=None, derandomize=True, database=None, suppress_health_check=_SLOW)
 settings.register_profile("deep", deadline=None, max_examples=2000, suppress_health_check=_SLOW)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where an engine cannot be had, leave one test that says so, and leave out the others that need it."""
+    for name, package in (("dynoxide", DYNOXIDE), ("extenddb", EXTENDDB)):
+        needing = [item for item in items if _needs(item, name)]
+        if not needing:
+            continue
+        try:
+            fetch(package)
+        except EngineUnavailable as error:
+            needing[0].add_marker(pytest.mark.skip(reason=f"{error} ({len(needing)} tests)"))
+            left_out = set(needing[1:])
+            items[:] = [item for item in items if item not in left_out]
+            config.hook.pytest_deselected(items=needing[1:])
+
+
+def _needs(item: pytest.Item, engine: str) -> bool:
+    assert isinstance(item, pytest.Function)
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return engine in parameters or (engine == "dynoxide" and "server" in item.fixturenames)
 
 
 class Engines:
@@ -100,6 +124,26 @@ def unique_tables() -> Callable[[str], str]:
     """Name the tables of one test: the same in no two tests, whatever engine holds them."""
     prefix = f"t{uuid.uuid4().hex[:12]}-"
     return lambda name: prefix + name
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A dynoxide of the module's own, behind a real socket."""
+    try:
+        engine = start("dynoxide")
+    except EngineUnavailable as unavailable:
+        pytest.skip(str(unavailable))
+    assert isinstance(engine, Server)
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[Proxy]:
+    """A way to `server` that counts, checks and breaks; see `tests.proxy`."""
+    proxy = Proxy(server.port)
+    yield proxy
+    proxy.stop()
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from starlette.routing import Route
 from lift_dynamorm import Database, F, Model, OutcomeUnknown, UpdatedAt, Version
 from lift_dynamorm.transport.http import HttpTransport
 from lift_middleware import DynamORMMiddleware
-from tests.engines import EngineUnavailable, start
 from tests.engines.servers import Server
 from tests.proxy import AFTER, BEFORE, HALF_WAY, STEPS, Proxy
 
@@ -37,24 +36,6 @@ class Account(Model, table="accounts", pk="ACCOUNT#{id}", sk="ACCOUNT"):
 class Counter(Model, table="accounts", pk="COUNTER#{id}", sk="COUNTER"):
     id: str
     n: int = 0
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    try:
-        engine = start("dynoxide")
-    except EngineUnavailable as unavailable:
-        pytest.skip(str(unavailable))
-    assert isinstance(engine, Server)
-    yield engine
-    engine.stop()
-
-
-@pytest.fixture
-def proxy(server: Server) -> Iterator[Proxy]:
-    proxy = Proxy(server.port)
-    yield proxy
-    proxy.stop()
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import pytest
 
 from lift_dynamorm.errors import RequestRefused
 from tests.engines import ENGINES, EngineUnavailable, fetch, start
+from tests.engines.servers import Server
 from tests.wire import ValidatingTransport, check
 
 if TYPE_CHECKING:
@@ -253,13 +254,10 @@ def test_the_async_and_the_blocking_way_lead_to_the_same_data(table: Table, engi
     assert table.get("async") == {"pk": {"S": "async"}}
 
 
-def test_a_stopped_server_is_gone() -> None:
-    from tests.engines.servers import Dynoxide
-
-    try:
-        server = Dynoxide()
-    except EngineUnavailable as error:
-        pytest.skip(str(error))
+@pytest.mark.parametrize("name", ["dynoxide"])
+def test_a_stopped_server_is_gone(name: str) -> None:
+    server = start(name)
+    assert isinstance(server, Server)
     socket.create_connection(("127.0.0.1", server.port)).close()
     process = server._process
     folder = server._folder

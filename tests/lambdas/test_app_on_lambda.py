@@ -12,7 +12,6 @@ from typing import Any, Protocol
 import pytest
 
 from lift_dynamorm import Database
-from tests.engines import EngineUnavailable, start
 from tests.engines.servers import Server
 from tests.examples.ways import EXAMPLE, PYTHONPATH, Ask, User, from_lambda
 from tests.proxy import Proxy
@@ -21,24 +20,6 @@ from .events import SOURCES, Builder
 from .runtime_api import RuntimeProcess
 
 pytest.importorskip("awslambdaric", reason="awslambdaric, AWS's Lambda runtime client, has wheels for Linux only")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    try:
-        engine = start("dynoxide")
-    except EngineUnavailable as error:
-        pytest.skip(str(error))
-    assert isinstance(engine, Server)
-    yield engine
-    engine.stop()
-
-
-@pytest.fixture
-def proxy(server: Server) -> Iterator[Proxy]:
-    proxy = Proxy(server.port)
-    yield proxy
-    proxy.stop()
 
 
 @pytest.fixture

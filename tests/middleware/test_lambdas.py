@@ -14,14 +14,13 @@ from starlette.routing import Route
 from lift_dynamorm import Database, Model, PartitionKey
 from lift_dynamorm.transport.http import HttpTransport
 from lift_middleware import DynamORMMiddleware, lambda_handler
-from tests.engines import EngineUnavailable, start
 from tests.lambdas.events import SOURCES, Answer
 from tests.middleware.drivers import LambdaContext
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from starlette.requests import Request
+
+    from tests.engines.servers import Server
 
 
 class Visit(Model, table="visits"):
@@ -30,17 +29,10 @@ class Visit(Model, table="visits"):
 
 
 @pytest.fixture
-def transport() -> Iterator[HttpTransport]:
-    try:
-        engine = start("dynoxide")
-    except EngineUnavailable as unavailable:
-        pytest.skip(f"dynoxide: {unavailable}")
-    try:
-        made = engine.transport()
-        assert isinstance(made, HttpTransport)
-        yield made
-    finally:
-        engine.stop()
+def transport(server: Server) -> HttpTransport:
+    transport = server.transport()
+    assert isinstance(transport, HttpTransport)
+    return transport
 
 
 @pytest.mark.parametrize("source", SOURCES)
