@@ -13,6 +13,8 @@ from hypothesis import HealthCheck, settings
 from lift_dynamorm import Database
 from lift_dynamorm.sync import drive
 from lift_dynamorm.transport.local import LocalTransport
+from lift_dynamorm.transport.retry import RetryTransport
+from tests import wire
 from tests.engines import Engine, EngineUnavailable, start
 from tests.engines.fetch import DYNOXIDE, EXTENDDB, fetch
 from tests.engines.servers import Server
@@ -51,6 +53,25 @@ def _needs(item: pytest.Item, engine: str) -> bool:
     assert isinstance(item, pytest.Function)
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
     return engine in parameters or (engine == "dynoxide" and "server" in item.fixturenames)
+
+
+@pytest.fixture(autouse=True)
+def _every_request_is_checked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold what any database of this process sends against botocore's model, whatever transport it stands on.
+
+    The tests of the transports send made-up requests, and are left alone.
+    """
+    if "transport" in request.path.parts:
+        return
+    send = RetryTransport.send
+
+    async def checked(
+        self: RetryTransport, operation: str, payload: dict[str, Any], *, deadline: float | None = None
+    ) -> dict[str, Any]:
+        wire.check(operation, payload)
+        return await send(self, operation, payload, deadline=deadline)
+
+    monkeypatch.setattr(RetryTransport, "send", checked)
 
 
 class Engines:
