@@ -63,15 +63,7 @@ def _every_request_is_checked(request: pytest.FixtureRequest, monkeypatch: pytes
     """
     if "transport" in request.path.parts:
         return
-    send = RetryTransport.send
-
-    async def checked(
-        self: RetryTransport, operation: str, payload: dict[str, Any], *, deadline: float | None = None
-    ) -> dict[str, Any]:
-        wire.check(operation, payload)
-        return await send(self, operation, payload, deadline=deadline)
-
-    monkeypatch.setattr(RetryTransport, "send", checked)
+    monkeypatch.setattr(RetryTransport, "send", wire.checked(RetryTransport.send))
 
 
 class Engines:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shlex
 import socket
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+
+from tests.examples.ways import PYTHONPATH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +33,8 @@ def address(tmp_path: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     (tmp_path / "notes.py").write_text(APP.replace("port=8001", f"port={port}"))
-    server = subprocess.Popen([sys.executable, "notes.py"], cwd=tmp_path, stderr=subprocess.PIPE)
+    environment = {**os.environ, "PYTHONPATH": PYTHONPATH}
+    server = subprocess.Popen([sys.executable, "notes.py"], cwd=tmp_path, env=environment, stderr=subprocess.PIPE)
     try:
         for _ in range(1000):
             with socket.socket() as probe:

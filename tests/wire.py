@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lift_dynamorm.transport.boto import to_botocore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 
     from lift_dynamorm.transport import Payload, Transport
 
@@ -76,6 +76,16 @@ def _check_placeholders(operation: str, part: Mapping[str, Any]) -> None:
     defined = {*part.get("ExpressionAttributeNames", ()), *part.get("ExpressionAttributeValues", ())}
     assert used <= defined, f"{operation}: {sorted(used - defined)} not defined\n{part}"
     assert defined <= used, f"{operation}: {sorted(defined - used)} defined and not used\n{part}"
+
+
+def checked(send: Callable[..., Awaitable[Payload]]) -> Callable[..., Coroutine[Any, Any, Payload]]:
+    """Wrap a transport's `send` so that it checks each request first."""
+
+    async def checked_send(self: Any, operation: str, payload: Payload, *, deadline: float | None = None) -> Payload:
+        check(operation, payload)
+        return await send(self, operation, payload, deadline=deadline)
+
+    return checked_send
 
 
 class ValidatingTransport:

@@ -34,7 +34,8 @@ with pytest.MonkeyPatch.context() as _environment:
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "basic_crud_api"
-PYTHONPATH = f"{ROOT}{os.pathsep}{ROOT / 'middleware'}"
+PYTHONPATH = os.pathsep.join(map(str, (ROOT / "tests" / "checked", ROOT, ROOT / "middleware")))
+"""For processes that tests start; its first folder holds their requests against botocore's model."""
 _PATIENCE = 30.0
 
 
