@@ -238,10 +238,7 @@ def not_exists(schema: Schema[Any]) -> Condition:
 def version_guard(schema: Schema[Any], version: int) -> Condition:
     """Require the version that the caller holds; 0 stands for an item that has none."""
     assert schema.roles.version is not None
-    name = Name((schema.fields[schema.roles.version].attribute,))
-    if version == 0:
-        return Predicate("attribute_not_exists", name)
-    return Predicate("=", name, (Literal({"N": str(version)}),))
+    return _unchanged(schema.fields[schema.roles.version].attribute, {"N": str(version)} if version else None)
 
 
 def stored_version(schema: Schema[Any], item: Item | None) -> int:
@@ -250,7 +247,8 @@ def stored_version(schema: Schema[Any], item: Item | None) -> int:
     return int((item or {}).get(schema.fields[schema.roles.version].attribute, {}).get("N", "0"))
 
 
-def _unchanged(attribute: str, wire: Any) -> Condition:
+def _unchanged(attribute: str, wire: Item | None) -> Condition:
+    """Require an attribute to be what it was, or still to be missing."""
     name = Name((attribute,))
     return Predicate("attribute_not_exists", name) if wire is None else Predicate("=", name, (Literal(wire),))
 
