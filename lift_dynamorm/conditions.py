@@ -133,6 +133,13 @@ def every(tests: Iterable[Condition | None]) -> Condition | None:
     return Every(tuple(flat))
 
 
+def joined(first: Condition | None, second: Condition | None) -> Condition | None:
+    """Join two conditions by AND, each test once."""
+    tests = first.tests if isinstance(first, Every) else (first,)
+    more = second.tests if isinstance(second, Every) else (second,)
+    return every((*tests, *(test for test in more if test not in tests)))
+
+
 def attributes(condition: Condition) -> frozenset[str]:
     """Name the attributes that a condition looks at."""
     match condition:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lift_dynamorm.cursors import KEY_VARIABLE, CursorSigner
 from lift_dynamorm.errors import TenantMissing, UsageError
+from lift_dynamorm.hooks import Hooks
 from lift_dynamorm.session import Session
 from lift_dynamorm.sync import SyncDatabase
 from lift_dynamorm.tables import create_tables
@@ -78,6 +79,8 @@ class Database:
             names = dict(table_names or {})
             self.table_name = lambda name: names.get(name, name)
         self.cursors = CursorSigner(_cursor_keys(cursor_keys), cursor_lifetime, lambda: now().timestamp())
+        self.write_hooks = Hooks()
+        self.read_hooks = Hooks()
         self.sync = SyncDatabase(self)
 
     def session(self, tenant: Tenant = None, *, deadline: float | None = None) -> Session:

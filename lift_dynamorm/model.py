@@ -26,7 +26,7 @@ class Model(BaseModel):
     A model does no I/O: a session stores and loads it.
     """
 
-    __slots__ = ("_stored",)
+    __slots__ = ("_shown", "_stored")
 
     __dynamorm_definition__: ClassVar[Definition | None] = None
     __dynamorm_schema__: ClassVar[Schema[Any] | None] = None
@@ -102,6 +102,17 @@ def stored_item(instance: Model) -> Mapping[str, Any] | None:
 def remember(instance: Model, item: Mapping[str, Any] | None) -> None:
     """Note the stored form of an instance; it takes no part in equality, copies or dumps."""
     object.__setattr__(instance, "_stored", item)
+    object.__setattr__(instance, "_shown", None)
+
+
+def shown_fields(instance: Model) -> Mapping[str, Any] | None:
+    """The fields in wire form as hooks left them when the instance was read; None where no hook was there."""
+    return getattr(instance, "_shown", None)
+
+
+def note_shown(instance: Model, fields: Mapping[str, Any]) -> None:
+    """Note what hooks made of an instance: that is no change by the caller, and is not stored by `update`."""
+    object.__setattr__(instance, "_shown", fields)
 
 
 def assign(instance: Model, values: Mapping[str, Any]) -> None:

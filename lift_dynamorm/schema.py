@@ -16,6 +16,7 @@ from lift_dynamorm.scalars import NULL_WIRE, decode_any, encode_any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from lift_dynamorm.indexes import Index, Table
 
@@ -65,6 +66,7 @@ class Schema(Generic[M]):
         self.hidden = frozenset(k.attribute for k in keys if k.template is not None)
         self.prefixed = frozenset(k.attribute for k in keys if k.prefixed and k.template is None)
         self.kept = frozenset(fields[name].attribute for name in (roles.version, roles.updated_at) if name is not None)
+        self.expiry = fields[roles.time_to_live].attribute if roles.time_to_live is not None else None
         self.keeps_extra = model.model_config.get("extra") in ("allow", "forbid")
         own = {k.attribute for k in (*key.partition, *key.sort)}
         self._index_keys = tuple(
@@ -253,6 +255,13 @@ class Schema(Generic[M]):
             if pattern.fullmatch(item[attribute].get("S", ""), start) is None:
                 return False
         return True
+
+    def has_expired(self, item: Mapping[str, Wire], now: datetime) -> bool:
+        """Tell whether an item's time to live is over, though DynamoDB may still hold it."""
+        if self.expiry is None:
+            return False
+        ends = item.get(self.expiry, NULL_WIRE).get("N")
+        return ends is not None and float(ends) <= now.timestamp()
 
     def decode(self, item: Item, prefix: str) -> M:
         """Make an instance from a stored item; `InvalidItem` where it does not fit the model."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
-from lift_dynamorm.errors import ItemNotFound, SessionClosed, UsageError
+from lift_dynamorm.errors import ItemNotFound, UsageError
 from lift_dynamorm.expressions import Assignment
 from lift_dynamorm.keys import tenant_prefix
 from lift_dynamorm.model import Model, schema_of, stored_item
@@ -13,11 +13,12 @@ from lift_dynamorm.operations.context import Context
 from lift_dynamorm.operations.delete import delete_instance, delete_key
 from lift_dynamorm.operations.get import get_item
 from lift_dynamorm.operations.put import create, put
+from lift_dynamorm.operations.read import load_one, note_read, visible
 from lift_dynamorm.operations.transact import commit
 from lift_dynamorm.operations.update import update_instance, update_key
 from lift_dynamorm.query import Query
 from lift_dynamorm.resolve import resolve
-from lift_dynamorm.unit_of_work import UnitOfWork
+from lift_dynamorm.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -29,26 +30,13 @@ if TYPE_CHECKING:
     from lift_dynamorm.schema import Schema
     from lift_dynamorm.sync import SyncSession
     from lift_dynamorm.transport import Transport
+    from lift_dynamorm.unit_of_work import UnitOfWork
 
     Item = dict[str, Any]
     Tenant = str | Callable[[], str] | None
+    Isolation = Literal["read-committed", "serializable"]
 
 M = TypeVar("M", bound=Model)
-
-
-class _Work:
-    """The open transaction, shared by a session and its sync twin."""
-
-    __slots__ = ("blocks", "chained", "ended", "unit")
-
-    def __init__(self) -> None:
-        self.blocks = 0
-        self.unit: UnitOfWork | None = None
-        self.chained = False
-        self.ended = ""
-
-    def close(self) -> None:
-        self.unit = UnitOfWork() if self.chained else None
 
 
 class Session:
@@ -61,14 +49,15 @@ class Session:
     deadline: `time.monotonic()` seconds at which every operation gives up.
     """
 
-    __slots__ = ("_context", "_database", "_sync", "_transport", "_work", "deadline", "tenant")
+    __slots__ = ("_blocking", "_context", "_database", "_sync", "_transport", "_work", "deadline", "tenant")
 
     def __init__(
         self, database: Database, transport: Transport, *, tenant: Tenant = None, deadline: float | None = None
     ) -> None:
         self._database = database
         self._transport = transport
-        self._work = _Work()
+        self._blocking = False
+        self._work = Work()
         self._context: Context | None = None
         self._sync: SyncSession | None = None
         self.tenant = tenant
@@ -90,7 +79,7 @@ class Session:
             from lift_dynamorm.sync import SyncSession
 
             twin = Session(self._database, self._transport.blocking, tenant=self.tenant, deadline=self.deadline)
-            twin._work = self._work
+            twin._blocking, twin._work = True, self._work
             self._sync = SyncSession(twin)
         return self._sync
 
@@ -109,6 +98,8 @@ class Session:
                 database.table_name,
                 database.now,
                 database.cursors,
+                self._blocking,
+                database.read_hooks,
             )
         return self._context
 
@@ -119,33 +110,56 @@ class Session:
     # -- reads ---------------------------------------------------------------------------------------------------------
 
     async def get(
-        self, model: type[M], key: Mapping[str, Any] | None = None, /, *, consistent: bool = False, **fields: Any
+        self,
+        model: type[M],
+        key: Mapping[str, Any] | None = None,
+        /,
+        *,
+        consistent: bool = False,
+        include_expired: bool = False,
+        **fields: Any,
     ) -> M:
         """Read an item by the fields of its key; `ItemNotFound` where there is none.
 
-        consistent: read what was written last, at twice the cost.
+        consistent: read what was written last, at twice the cost. include_expired: also an item whose time to live
+        is over, and which DynamoDB has not deleted yet.
         """
-        item = await self.find(model, key, consistent=consistent, **fields)
+        item = await self.find(model, key, consistent=consistent, include_expired=include_expired, **fields)
         if item is None:
             given = ", ".join(f"{name}={value!r}" for name, value in {**(key or {}), **fields}.items())
             raise ItemNotFound(f"there is no {model.__name__} with {given}")
         return item
 
     async def find(
-        self, model: type[M], key: Mapping[str, Any] | None = None, /, *, consistent: bool = False, **fields: Any
+        self,
+        model: type[M],
+        key: Mapping[str, Any] | None = None,
+        /,
+        *,
+        consistent: bool = False,
+        include_expired: bool = False,
+        **fields: Any,
     ) -> M | None:
-        """Read an item by the fields of its key; None where there is none."""
+        """Read an item by the fields of its key; None where there is none. See `get`."""
         context = await self.open()
         schema = schema_of(model)
         wire = schema.key_from(_key_values(schema, key, fields), context.prefix)
         item = await self._read(context, schema, wire, consistent=consistent)
-        return None if item is None else schema.decode(item, context.prefix)
+        if item is None or not visible(context, schema, item, expired=include_expired):
+            return None
+        return await load_one(context, schema, item)
 
     async def _read(self, context: Context, schema: Schema[Any], key: Item, *, consistent: bool) -> Item | None:
-        pending = self._work.unit.find(schema, key) if self._work.unit else None
+        """Give the item under a key, whosever it is, as the open transaction leaves it."""
+        unit = self._work.unit
+        if unit is None:
+            return await get_item(context, schema, key, consistent=consistent)
+        pending = unit.find(schema, key)
         if pending is not None:
-            return pending.after if pending.after is None or schema.owns(pending.after, context.prefix) else None
-        return await get_item(context, schema, key, consistent=consistent)
+            return pending.after
+        item = await get_item(context, schema, key, consistent=consistent or unit.keeps_reads)
+        note_read(context, unit, schema, key, item)
+        return item
 
     def query(self, model: type[M]) -> Query[M]:
         """Ask for items by a partition key: ``session.query(User).where(team="core").order_by("-joined")``."""
@@ -244,7 +258,7 @@ class Session:
             current = await self._read(context, schema, key, consistent=True)
             planned.check(current, context.prefix)
         after = await self._write(context, planned, current)
-        return schema.decode(after, context.prefix) if returning and after is not None else None
+        return await load_one(context, schema, after) if returning and after is not None else None
 
     async def delete(
         self,
@@ -272,7 +286,7 @@ class Session:
         values = _key_values(schema, key, fields)
         wire = schema.key_from(values, context.prefix)
         condition = self._condition(context, target, if_)
-        await self._write(context, delete_key(schema, wire, values, condition, missing_ok=missing_ok))
+        await self._write(context, delete_key(context, schema, wire, values, condition, missing_ok=missing_ok))
 
     def _condition(self, context: Context, model: type[Model], expression: Expression | None) -> Condition | None:
         return None if expression is None else resolve(schema_of(model), expression, context.prefix)
@@ -285,46 +299,29 @@ class Session:
         return item
 
     async def _writable(self) -> Context:
-        if self._work.ended:
-            raise SessionClosed(self._work.ended)
+        self._work.check_open()
         return self._context or self.context()
 
     # -- transactions --------------------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Self]:
+    async def transaction(self, *, isolation: Isolation = "read-committed") -> AsyncIterator[Self]:
         """Hold back the writes of the block, and commit them as one DynamoDB transaction at its end.
 
         An exception inside the block, or from the commit, means that nothing was written. Inside another
         transaction the block's writes join it, and an exception takes back the block's own.
+        isolation: ``"serializable"`` makes every item that the block reads a condition of the commit, so that
+        a change by someone else meanwhile is a `VersionConflict`. Each such item counts as an operation.
         Raises `TransactionCanceled` with one reason per operation.
         """
-        work = self._work
-        joined = work.unit
-        if joined is None:
-            self.begin()
-        mark = joined.mark() if joined is not None else None
-        work.blocks += 1
-        try:
+        with self._work.block(serializable=isolation == "serializable") as begun:
             yield self
-        except BaseException:
-            work.blocks -= 1
-            if joined is not None:
-                joined.rollback(mark)
-            else:
-                self.rollback()
-            raise
-        work.blocks -= 1
-        if joined is None:
+        if begun:
             await self.commit()
 
     def begin(self, *, chain: bool = False) -> None:
         """Hold back writes from now on, until `commit` or `rollback`; with `chain`, these begin the next one."""
-        if self._work.ended:
-            raise SessionClosed(self._work.ended)
-        if self._work.unit is None:
-            self._work.chained = chain
-            self._work.unit = UnitOfWork()
+        self._work.begin(chain=chain)
 
     async def commit(self, *, end: str = "") -> None:
         """Write what was held back as one transaction, and end it. Does nothing where none is open.
@@ -332,36 +329,17 @@ class Session:
         end: from now on refuse every write with `SessionClosed(end)`. A write that comes while the commit is under
         way is refused, or belongs to the next transaction.
         """
-        self._leave_blocks()
-        unit = self._work.unit
-        if end:
-            self._work.chained, self._work.ended = False, end
-        self._work.close()
-        if not unit:
-            return
-        try:
-            await commit(self.context(), unit.writes)
-        except BaseException:
-            unit.rollback()
-            raise
-        unit.clear()
+        unit = self._work.take(end=end)
+        if unit:
+            await commit(self.context(), unit)
 
     def rollback(self) -> None:
         """Forget what was held back, give instances their old values, and end the transaction."""
-        self._leave_blocks()
-        unit = self._work.unit
-        self._work.close()
-        if unit is not None:
-            unit.rollback()
-
-    def _leave_blocks(self) -> None:
-        if self._work.blocks:
-            raise UsageError("a transaction() block commits at its end; to take it back, raise an exception out of it")
+        self._work.rollback()
 
     def end(self, reason: str) -> None:
         """Roll back what is held back, and refuse every write from now on with `SessionClosed(reason)`; reads go on."""
-        self._work.chained, self._work.ended, self._work.blocks = False, reason, 0
-        self.rollback()
+        self._work.end(reason)
 
     @property
     def unit_of_work(self) -> UnitOfWork | None:

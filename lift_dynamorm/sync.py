@@ -6,29 +6,18 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from lift_dynamorm.model import Model
+from lift_dynamorm.operations.concurrency import drive
 from lift_dynamorm.query import Asked, Page, Query
 from lift_dynamorm.tables import create_tables
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from lift_dynamorm.database import Database
     from lift_dynamorm.expressions import Assignment, Expression
-    from lift_dynamorm.session import Session, Tenant
+    from lift_dynamorm.session import Isolation, Session, Tenant
 
 M = TypeVar("M", bound=Model)
-T = TypeVar("T")
-
-
-def drive(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never suspends, and return what it returns."""
-    try:
-        coroutine.send(None)
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]  # what the coroutine returned
-    coroutine.close()
-    msg = "a blocking transport suspended: its send() must not await anything that waits for an event loop"
-    raise RuntimeError(msg)
 
 
 class SyncQuery(Asked[M]):
@@ -95,16 +84,30 @@ class SyncSession:
         return self._session.tenant
 
     def get(
-        self, model: type[M], key: Mapping[str, Any] | None = None, /, *, consistent: bool = False, **fields: Any
+        self,
+        model: type[M],
+        key: Mapping[str, Any] | None = None,
+        /,
+        *,
+        consistent: bool = False,
+        include_expired: bool = False,
+        **fields: Any,
     ) -> M:
         """Read an item by the fields of its key; `ItemNotFound` where there is none."""
-        return drive(self._session.get(model, key, consistent=consistent, **fields))
+        return drive(self._session.get(model, key, consistent=consistent, include_expired=include_expired, **fields))
 
     def find(
-        self, model: type[M], key: Mapping[str, Any] | None = None, /, *, consistent: bool = False, **fields: Any
+        self,
+        model: type[M],
+        key: Mapping[str, Any] | None = None,
+        /,
+        *,
+        consistent: bool = False,
+        include_expired: bool = False,
+        **fields: Any,
     ) -> M | None:
         """Read an item by the fields of its key; None where there is none."""
-        return drive(self._session.find(model, key, consistent=consistent, **fields))
+        return drive(self._session.find(model, key, consistent=consistent, include_expired=include_expired, **fields))
 
     def query(self, model: type[M]) -> SyncQuery[M]:
         """Ask for items by a partition key."""
@@ -165,9 +168,9 @@ class SyncSession:
         drive(self._session.delete(target, key, if_=if_, missing_ok=missing_ok, **fields))
 
     @contextmanager
-    def transaction(self) -> Iterator[Self]:
+    def transaction(self, *, isolation: Isolation = "read-committed") -> Iterator[Self]:
         """Hold back the writes of the block, and commit them as one DynamoDB transaction at its end."""
-        block = self._session.transaction()
+        block = self._session.transaction(isolation=isolation)
         drive(block.__aenter__())
         try:
             yield self

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lift_dynamorm.conditions import Condition, Every, Literal, Name, attributes, every, sort_value
+from lift_dynamorm.conditions import Condition, Every, Literal, Name, attributes, every, joined, sort_value
 from lift_dynamorm.errors import TransactionTooLarge, UsageError
 from lift_dynamorm.model import remember, stored_item
 from lift_dynamorm.updates import Change, Sum, apply, reads, sources
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from lift_dynamorm.schema import Schema
 
     Item = dict[str, Any]
+    Identity = tuple[Any, ...]
+    Mark = tuple[dict[Identity, "Pending"], int, dict[Identity, Write] | None]
 
 
 MAX_OPERATIONS = 100
@@ -68,26 +70,55 @@ class UnitOfWork:
     """
 
     def __init__(self) -> None:
-        self._pending: dict[tuple[Any, ...], Pending] = {}
+        self._pending: dict[Identity, Pending] = {}
         self._undo: list[_Undo] = []
+        self._reads: dict[Identity, Write] | None = None
 
-    def __len__(self) -> int:
-        return len(self._pending)
+    def __bool__(self) -> bool:
+        return bool(self._pending)
 
     @property
     def writes(self) -> list[Write]:
-        """The writes to send, in the order in which their items were first written."""
-        return [pending.write for pending in self._pending.values()]
+        """The writes to send, in the order in which their items were first written, and checks of what was read."""
+        writes = {at: pending.write for at, pending in self._pending.items()}
+        for at, read in (self._reads or {}).items():
+            write = writes.get(at)
+            if write is None:
+                writes[at] = read
+            elif write.expected is None:
+                writes[at] = replace(write, guard=every((write.guard, read.guard)), seen=read.guard)
+        if len(writes) > MAX_OPERATIONS:
+            raise too_many(len(writes))
+        return list(writes.values())
 
     def find(self, schema: Schema[Any], key: Item) -> Pending | None:
         """The pending write to an item, None where there is none."""
-        return self._pending.get(identity(schema, key))
+        pending = self._pending.get(identity(schema, key))
+        return pending if pending is not None and pending.write.kind != "check" else None
 
-    def touching(self, schema: Schema[Any]) -> Iterator[tuple[tuple[Any, ...], Pending]]:
+    def touching(self, schema: Schema[Any]) -> Iterator[tuple[Identity, Pending]]:
         """Every pending write to the table of a model."""
         for key, pending in self._pending.items():
-            if key[0] == schema.table.name:
+            if key[0] == schema.table.name and pending.write.kind != "check":
                 yield key, pending
+
+    @property
+    def keeps_reads(self) -> bool:
+        """What is read becomes a condition of the commit."""
+        return self._reads is not None
+
+    def keep_reads(self) -> None:
+        """From now on make what is read a condition of the commit."""
+        if self._reads is None:
+            self._reads = {}
+
+    def note_read(self, check: Write) -> None:
+        """Keep a check of what was read.
+
+        The first reading of an item counts: another one that differs means that the commit will fail, as it must.
+        """
+        assert self._reads is not None
+        self._reads.setdefault(identity(check.schema, check.key), check)
 
     def add(self, write: Write, before: Item | None, prefix: str) -> Item | None:
         """Enroll a write. Returns the item as it will be.
@@ -103,6 +134,9 @@ class UnitOfWork:
                 raise too_many(len(self._pending) + 1)
             after = write.project(before)
             pending = Pending(write, before, after)
+        elif known.write.kind == "check":
+            after = write.project(before)
+            pending = Pending(replace(write, guard=joined(known.write.guard, write.guard)), before, after)
         else:
             write.check(known.after, prefix)
             after = write.project(known.after)
@@ -121,16 +155,15 @@ class UnitOfWork:
             undo.note_changes()
             self._undo.append(undo)
 
-    def mark(self) -> tuple[dict[tuple[Any, ...], Pending], int]:
+    def mark(self) -> Mark:
         """Remember the state as it is, for `rollback`."""
-        return dict(self._pending), len(self._undo)
+        return dict(self._pending), len(self._undo), None if self._reads is None else dict(self._reads)
 
-    def rollback(self, to: tuple[dict[tuple[Any, ...], Pending], int] | None = None) -> None:
+    def rollback(self, to: Mark | None = None) -> None:
         """Forget the writes, or those since a mark, and give instances back the values they had."""
-        pending, undone = to or ({}, 0)
+        self._pending, undone, self._reads = to or ({}, 0, None)
         while len(self._undo) > undone:
             self._undo.pop().restore()
-        self._pending = pending
 
     def clear(self) -> None:
         """Forget the writes, once they are stored."""
@@ -138,7 +171,7 @@ class UnitOfWork:
         self._undo.clear()
 
 
-def identity(schema: Schema[Any], key: Mapping[str, Any]) -> tuple[Any, ...]:
+def identity(schema: Schema[Any], key: Mapping[str, Any]) -> Identity:
     """Tell items apart: table and key values, numbers by value."""
     return (schema.table.name, *(sort_value(key[attribute]) for attribute in schema.key.attributes))
 
@@ -146,6 +179,8 @@ def identity(schema: Schema[Any], key: Mapping[str, Any]) -> tuple[Any, ...]:
 def _merge(known: Pending, write: Write, after: Item | None) -> Write:
     """Make one write of two to the same item. The first one's guard stays: it is about the stored item."""
     first = known.write
+    if write.kind == "check":
+        return first
     if write.kind == "update":
         if first.kind == "update":
             changes = _merge_changes(first.changes, write.changes, known, write.schema.name)
@@ -167,7 +202,6 @@ def _joined_guard(known: Pending, write: Write) -> Condition | None:
     whole = [change for change in first.changes if len(change.target.parts) == 1]
     settled = {str(change.target.parts[0]) for change in whole if first.returning or _is_plain(change)}
     written = {str(c.target.parts[0]) for c in first.changes}
-    held = first.guard.tests if isinstance(first.guard, Every) else (first.guard,)
     more = []
     for test in write.guard.tests if isinstance(write.guard, Every) else (write.guard,):
         looked_at = attributes(test)
@@ -178,7 +212,7 @@ def _joined_guard(known: Pending, write: Write) -> Condition | None:
                 f"the transaction changes a {write.schema.name}, and then makes a write depend on what it cannot "
                 "know of the outcome; give both in one update"
             )
-    return every((*held, *(test for test in more if test not in held)))
+    return joined(first.guard, every(more))
 
 
 def _is_plain(change: Change) -> bool:

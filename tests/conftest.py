@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from lift_dynamorm import Database
-from lift_dynamorm.sync import drive
+from lift_dynamorm.operations.concurrency import drive
 from lift_dynamorm.transport.local import LocalTransport
 from lift_dynamorm.transport.retry import RetryTransport
 from tests import wire

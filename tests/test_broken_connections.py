@@ -113,8 +113,8 @@ def test_a_broken_connection_loses_nothing_and_applies_nothing_twice(
 def _run(way: str, url: str, write: Callable[[Any], Any]) -> None:
     database = Database(url)
     if way == "sync":
+        from lift_dynamorm.operations.concurrency import drive
         from lift_dynamorm.session import Session
-        from lift_dynamorm.sync import drive
 
         drive(write(Session(database, database.transport.blocking)))
         database.sync.close()

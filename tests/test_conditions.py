@@ -29,7 +29,7 @@ from lift_dynamorm.conditions import (
     same,
 )
 from lift_dynamorm.errors import RequestRefused
-from lift_dynamorm.sync import drive
+from lift_dynamorm.operations.concurrency import drive
 from tests.conftest import unique_tables
 from tests.strategies import attributes, items, scalars, short, wires
 

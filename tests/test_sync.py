@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lift_dynamorm import Database, Model, PartitionKey, Query, Session, SortKey, SyncQuery, SyncSession
-from lift_dynamorm.sync import drive
+from lift_dynamorm.operations.concurrency import drive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ def test_what_suspends_is_refused() -> None:
     async def suspends() -> None:
         await asyncio.sleep(0)
 
-    with pytest.raises(RuntimeError, match="suspended"):
+    with pytest.raises(RuntimeError, match="must not suspend"):
         drive(suspends())
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lift_dynamorm.conditions import Literal, Name, Placeholders, same
 from lift_dynamorm.errors import RequestRefused, UsageError
-from lift_dynamorm.sync import drive
+from lift_dynamorm.operations.concurrency import drive
 from lift_dynamorm.updates import Append, Change, IfNotExists, Source, Sum, apply, render_update
 from tests.conftest import unique_tables
 from tests.strategies import attributes, few_numbers, items, sets, wires

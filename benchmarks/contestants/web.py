@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from benchmarks.contestants import Contestant
 from lift_dynamorm import Database
-from lift_dynamorm.sync import drive
+from lift_dynamorm.operations.concurrency import drive
 from lift_middleware import DynamORMMiddleware
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from lift_dynamorm.cursors import CursorSigner
+    from lift_dynamorm.hooks import Hooks
     from lift_dynamorm.schema import Schema
     from lift_dynamorm.transport import Payload, Transport
 
@@ -21,6 +22,7 @@ class Context:
     """A way to DynamoDB, on behalf of a tenant, until a deadline.
 
     prefix: what stands in front of partition keys, "" without a tenant. deadline: `time.monotonic()` seconds.
+    blocking: the transport never suspends, and there may be no event loop. after_read: hooks for what is read.
     """
 
     transport: Transport
@@ -29,6 +31,8 @@ class Context:
     table_name: Callable[[str], str]
     now: Callable[[], datetime]
     cursors: CursorSigner
+    blocking: bool
+    after_read: Hooks
 
     def table(self, schema: Schema[Any]) -> str:
         return self.table_name(schema.table.name)

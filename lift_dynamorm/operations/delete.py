@@ -10,6 +10,7 @@ from lift_dynamorm.operations.write import Write, exists, held_version, not_exis
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from lift_dynamorm.model import Model
     from lift_dynamorm.operations.context import Context
@@ -20,26 +21,33 @@ if TYPE_CHECKING:
 
 def delete_instance(context: Context, instance: Model, condition: Condition | None, *, missing_ok: bool) -> Write:
     """Plan the deletion of an item that was read, unless it changed since."""
-    schema = schema_of(type(instance))
+    schema, now = schema_of(type(instance)), context.now()
     schema.check_unmoved(instance, stored_item(instance))
     key = schema.key_of_instance(instance, context.prefix)
     version = held_version(schema, instance)
-    lock = None if version is None else version_guard(schema, version)
-    guard = _guard(schema, every((lock, condition)), missing_ok=missing_ok)
+    lock = None if version is None else version_guard(schema, version, now)
+    guard = _guard(schema, now, every((lock, condition)), missing_ok=missing_ok)
     return Write(
-        schema, "delete", "delete", key, guard=guard, expected=version, instance=instance, missing_ok=missing_ok
+        schema, "delete", "delete", key, now, guard=guard, expected=version, instance=instance, missing_ok=missing_ok
     )
 
 
 def delete_key(
-    schema: Schema[Any], key: Item, key_values: Mapping[str, Any], condition: Condition | None, *, missing_ok: bool
+    context: Context,
+    schema: Schema[Any],
+    key: Item,
+    key_values: Mapping[str, Any],
+    condition: Condition | None,
+    *,
+    missing_ok: bool,
 ) -> Write:
     """Plan the deletion of an item by its key."""
-    guard = _guard(schema, condition, missing_ok=missing_ok)
-    return Write(schema, "delete", "delete", key, guard=guard, missing_ok=missing_ok, key_values=key_values)
+    now = context.now()
+    guard = _guard(schema, now, condition, missing_ok=missing_ok)
+    return Write(schema, "delete", "delete", key, now, guard=guard, missing_ok=missing_ok, key_values=key_values)
 
 
-def _guard(schema: Schema[Any], condition: Condition | None, *, missing_ok: bool) -> Condition | None:
+def _guard(schema: Schema[Any], now: datetime, condition: Condition | None, *, missing_ok: bool) -> Condition | None:
     if not missing_ok:
-        return every((exists(schema), condition))
-    return None if condition is None else Some((not_exists(schema), condition))
+        return every((exists(schema, now), condition))
+    return None if condition is None else Some((not_exists(schema, now), condition))

@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 def create(context: Context, instance: Model, condition: Condition | None) -> Write:
     """Plan the write of a new item."""
-    schema = _schema(instance, "create")
-    return _put(context, schema, instance, "create", every((not_exists(schema), condition)), None)
+    schema, now = _schema(instance, "create"), context.now()
+    return _put(schema, instance, "create", now, every((not_exists(schema, now), condition)), None, context.prefix)
 
 
 def put(context: Context, instance: Model, condition: Condition | None) -> Write:
     """Plan the write of a whole item over what may be there, unless that changed since it was read."""
-    schema = _schema(instance, "put")
+    schema, now = _schema(instance, "put"), context.now()
     version = held_version(schema, instance)
     stored = stored_item(instance)
     if version is not None and schema.moved(instance, stored) is not None:
         version, stored = 0, None  # a copy under another key, which was never stored
-    guard = None if version is None else version_guard(schema, version)
+    guard = None if version is None else version_guard(schema, version, now)
     if version == 0 and stored is not None:
-        guard = every((exists(schema), guard))
-    return _put(context, schema, instance, "put", every((guard, condition)), version)
+        guard = every((exists(schema, now), guard))
+    return _put(schema, instance, "put", now, every((guard, condition)), version, context.prefix)
 
 
 def _schema(instance: Any, verb: str) -> Schema[Any]:
@@ -43,17 +43,24 @@ def _schema(instance: Any, verb: str) -> Schema[Any]:
 
 
 def _put(
-    context: Context, schema: Schema[Any], instance: Model, verb: str, guard: Condition | None, expected: int | None
+    schema: Schema[Any],
+    instance: Model,
+    verb: str,
+    now: datetime,
+    guard: Condition | None,
+    expected: int | None,
+    prefix: str,
 ) -> Write:
     held = held_version(schema, instance) if expected is None else expected
-    stamps = _stamps(context, schema, instance, held)
+    stamps = _stamps(schema, instance, held, now)
     item = schema.encode_fields({**instance.__dict__, **stamps}, instance.model_extra)
-    schema.add_keys(item, context.prefix)
+    schema.add_keys(item, prefix)
     return Write(
         schema,
         "put",
         verb,
-        key=schema.key_of_item(item),
+        schema.key_of_item(item),
+        now,
         item=item,
         guard=guard,
         expected=expected,
@@ -62,19 +69,17 @@ def _put(
     )
 
 
-def _stamps(context: Context, schema: Schema[Any], instance: Model, version: int | None) -> dict[str, Any]:
+def _stamps(schema: Schema[Any], instance: Model, version: int | None, now: datetime) -> dict[str, Any]:
     """Give the values that storing an instance changes: version, timestamps, and what is kept in another form."""
     roles = schema.roles
     values = instance.__dict__
     stamps: dict[str, Any] = {name: None for name in schema.optional_sets if not values[name]}
     if roles.version is not None:
         stamps[roles.version] = (version or 0) + 1
-    if roles.created_at is not None or roles.updated_at is not None:
-        now = context.now()
-        if roles.created_at is not None and values[roles.created_at] is None:
-            stamps[roles.created_at] = now
-        if roles.updated_at is not None:
-            stamps[roles.updated_at] = now
+    if roles.created_at is not None and values[roles.created_at] is None:
+        stamps[roles.created_at] = now
+    if roles.updated_at is not None:
+        stamps[roles.updated_at] = now
     if roles.time_to_live is not None:
         expires = values[roles.time_to_live]
         if isinstance(expires, datetime) and expires.tzinfo is not None:

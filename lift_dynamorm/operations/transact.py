@@ -19,28 +19,36 @@ from lift_dynamorm.errors import (
     service_error,
     transaction_condition_failed,
 )
-from lift_dynamorm.unit_of_work import MAX_OPERATIONS, too_many
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from lift_dynamorm.operations.context import Context
     from lift_dynamorm.operations.write import Write
+    from lift_dynamorm.unit_of_work import UnitOfWork
 
 MAX_BYTES = 4 * 1024 * 1024
-_ACTIONS = {"put": "Put", "update": "Update", "delete": "Delete"}
+_ACTIONS = {"put": "Put", "update": "Update", "delete": "Delete", "check": "ConditionCheck"}
 _THROTTLES = ("ThrottlingError", "ProvisionedThroughputExceeded")
 
 
-async def commit(context: Context, writes: Sequence[Write]) -> None:
+async def commit(context: Context, unit: UnitOfWork) -> None:
+    """Store what a unit of work holds back, or give its instances back their old values and raise."""
+    try:
+        await _send(context, unit.writes)
+    except BaseException:
+        unit.rollback()
+        raise
+    unit.clear()
+
+
+async def _send(context: Context, writes: Sequence[Write]) -> None:
     """Send the writes as one TransactWriteItems.
 
     It has a ClientRequestToken, so a repetition after a lost answer applies once
     (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html).
     Raises TransactionCanceled, with one reason per write in their order.
     """
-    if len(writes) > MAX_OPERATIONS:
-        raise too_many(len(writes))
     items = [{_ACTIONS[write.kind]: write.payload(context.table(write.schema))} for write in writes]
     if len(orjson.dumps(items)) > MAX_BYTES:
         _check_size(items)

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from lift_dynamorm import updates
 from lift_dynamorm.conditions import Condition, Literal, Name, every, same
 from lift_dynamorm.errors import InvalidItem, InvalidValue, UsageError
-from lift_dynamorm.model import assign, schema_of, stored_item
+from lift_dynamorm.model import assign, schema_of, shown_fields, stored_item
 from lift_dynamorm.operations.write import Write, exists, held_version, version_guard
 from lift_dynamorm.resolve import key_changes, resolve_changes, with_tenant
 from lift_dynamorm.scalars import NULL_WIRE, encode_datetime
@@ -53,7 +53,7 @@ def update_instance(
     base = fields if stored is None else schema.without_prefix(dict(stored), prefix)
     changed = _changed_fields(schema, fields, base, given, prefix)
     if changed and stored is not None:
-        as_read = _as_read(schema, instance, dict(stored), base, fields, prefix)
+        as_read = shown_fields(instance) or _as_read(schema, instance, dict(stored), base, fields, prefix)
         changed = _changed_fields(schema, fields, as_read, given, prefix)
     if not given and not changed and condition is None:
         if stored is None:
@@ -66,15 +66,17 @@ def update_instance(
     changes = _validated(schema, [*given, *changed], base, prefix)
     version = held_version(schema, instance)
     changes += key_changes(schema, changes, base, prefix)
-    changes += _stamps(schema, version, encode_datetime(context.now()))
-    lock = None if version is None else version_guard(schema, version)
+    now = context.now()
+    changes += _stamps(schema, version, encode_datetime(now))
+    lock = None if version is None else version_guard(schema, version, now)
     return Write(
         schema,
         "update",
         "update",
         key,
+        now,
         changes=tuple(changes),
-        guard=every((exists(schema), lock, condition)),
+        guard=every((exists(schema, now), lock, condition)),
         expected=version,
         instance=instance,
     )
@@ -103,8 +105,8 @@ def update_key(
     done = {change.target.parts for change in changes}
     changes += [change for change in first if change.target.parts not in done]
     changes += _stamps(schema, None, encode_datetime(now))
-    guard = condition if upsert else every((exists(schema), condition))
-    return Write(schema, "update", "update", key, changes=tuple(changes), guard=guard, key_values=key_values)
+    guard = condition if upsert else every((exists(schema, now), condition))
+    return Write(schema, "update", "update", key, now, changes=tuple(changes), guard=guard, key_values=key_values)
 
 
 def _where_missing(
@@ -184,7 +186,7 @@ def _stamps(schema: Schema[Any], version: int | None, now: Wire) -> list[Change]
 
 
 def _changed_fields(
-    schema: Schema[Any], fields: Item, base: Item, given: Sequence[Change], prefix: str
+    schema: Schema[Any], fields: Item, base: Mapping[str, Any], given: Sequence[Change], prefix: str
 ) -> list[Change]:
     """Find what differs, by value, between an instance and the item it was read from."""
     left_out = schema.kept.union(str(change.target.parts[0]) for change in given)

@@ -11,10 +11,13 @@ from lift_dynamorm.conditions import (
     Every,
     Literal,
     Name,
+    Negation,
     Placeholders,
     Predicate,
+    Some,
     evaluate,
     every,
+    joined,
     render,
     same,
 )
@@ -34,6 +37,7 @@ from lift_dynamorm.scalars import NULL_WIRE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from lift_dynamorm.model import Model
     from lift_dynamorm.operations.context import Context
@@ -49,8 +53,10 @@ _OPERATIONS = {"put": "PutItem", "update": "UpdateItem", "delete": "DeleteItem"}
 class Write:
     """One item's write.
 
-    kind: ``put``, ``update`` or ``delete``. verb: what the caller said, for messages.
+    kind: ``put``, ``update``, ``delete``, or ``check``, which writes nothing. verb: what the caller said, for messages.
     guard: what must hold of the item as it is. expected: the version the caller holds, None without a lock.
+    seen: the part of the guard that says that the item is still what the transaction has read.
+    now: when the write was planned; an item whose time to live was over then counts as absent.
     stamps: field values that the instance takes on once the write is done.
     key_values: the fields of the key, where there is no instance. returning: the caller is shown the outcome.
     """
@@ -59,10 +65,12 @@ class Write:
     kind: str
     verb: str
     key: Item
+    now: datetime
     item: Item | None = None
     changes: tuple[Change, ...] = ()
     guard: Condition | None = None
     expected: int | None = None
+    seen: Condition | None = None
     instance: Model | None = None
     stamps: dict[str, Any] = field(default_factory=dict)
     missing_ok: bool = False
@@ -93,12 +101,11 @@ class Write:
         if version is not None:
             if self.expected is None:
                 self.expected = stored_version(self.schema, current)
-                self.guard = every((self.guard, version_guard(self.schema, self.expected)))
+                self.guard = every((self.guard, version_guard(self.schema, self.expected, self.now)))
             return
-        held = self.guard.tests if isinstance(self.guard, Every) else (self.guard,)
         read = {attribute for change in self.changes for attribute in updates.reads(change)}
-        pins = [_unchanged(attribute, (current or {}).get(attribute)) for attribute in sorted(read)]
-        self.guard = every((*held, *(pin for pin in pins if pin not in held)))
+        pins = [unchanged(attribute, (current or {}).get(attribute)) for attribute in sorted(read)]
+        self.guard = joined(self.guard, every(pins))
 
     async def send(self, context: Context) -> Item | None:
         """Send it alone. Returns the item as it is now, None where it was deleted."""
@@ -164,6 +171,8 @@ class Write:
         """Make the item that this write leaves, from the item as it is."""
         if self.kind == "put":
             return self.item
+        if self.kind == "check":
+            return before
         if self.kind == "delete":
             return None
         return updates.apply(self.changes, before or self.key)
@@ -179,7 +188,11 @@ class Write:
     def failure(self, current: Item | None, prefix: str) -> DynamORMError | None:
         """Make the error for a guard that did not hold; None where that is what the caller allowed."""
         what = self._described()
-        if current is None:
+        if self.seen is not None and not evaluate(self.seen, current or {}):
+            item = None if current is None else _decoded(self.schema, current, prefix)
+            msg = f"the {what}, which the transaction has read, was changed by someone else. Repeat the transaction"
+            return VersionConflict(msg, item=item, wire_item=current)
+        if current is None or self.schema.has_expired(current, self.now):
             if self.missing_ok and self.kind == "delete":
                 return None
             if self.verb == "create" or (self.expected is None and self.kind == "put"):
@@ -227,18 +240,36 @@ def stamp_attribute(schema: Schema[Any]) -> str:
     return schema.fields[name].attribute if name is not None else ""
 
 
-def exists(schema: Schema[Any]) -> Condition:
-    return Predicate("attribute_exists", Name((schema.partition.attribute,)))
+def exists(schema: Schema[Any], now: datetime) -> Condition:
+    """Require an item whose time to live is not over."""
+    there = Predicate("attribute_exists", Name((schema.partition.attribute,)))
+    expired = _expired(schema, now)
+    return there if expired is None else Every((there, Negation(expired)))
 
 
-def not_exists(schema: Schema[Any]) -> Condition:
-    return Predicate("attribute_not_exists", Name((schema.partition.attribute,)))
+def not_exists(schema: Schema[Any], now: datetime) -> Condition:
+    """Require that there is no item, or one whose time to live is over."""
+    return _or_expired(Predicate("attribute_not_exists", Name((schema.partition.attribute,))), schema, now)
 
 
-def version_guard(schema: Schema[Any], version: int) -> Condition:
-    """Require the version that the caller holds; 0 stands for an item that has none."""
+def version_guard(schema: Schema[Any], version: int, now: datetime) -> Condition:
+    """Require the version that the caller holds; 0 stands for an item that has none, or that is not there."""
     assert schema.roles.version is not None
-    return _unchanged(schema.fields[schema.roles.version].attribute, {"N": str(version)} if version else None)
+    attribute = schema.fields[schema.roles.version].attribute
+    if version:
+        return unchanged(attribute, {"N": str(version)})
+    return _or_expired(unchanged(attribute, None), schema, now)
+
+
+def _or_expired(test: Condition, schema: Schema[Any], now: datetime) -> Condition:
+    expired = _expired(schema, now)
+    return test if expired is None else Some((test, expired))
+
+
+def _expired(schema: Schema[Any], now: datetime) -> Condition | None:
+    if schema.expiry is None:
+        return None
+    return Predicate("<=", Name((schema.expiry,)), (Literal({"N": str(int(now.timestamp()))}),))
 
 
 def stored_version(schema: Schema[Any], item: Item | None) -> int:
@@ -247,7 +278,7 @@ def stored_version(schema: Schema[Any], item: Item | None) -> int:
     return int((item or {}).get(schema.fields[schema.roles.version].attribute, {}).get("N", "0"))
 
 
-def _unchanged(attribute: str, wire: Item | None) -> Condition:
+def unchanged(attribute: str, wire: Item | None) -> Condition:
     """Require an attribute to be what it was, or still to be missing."""
     name = Name((attribute,))
     return Predicate("attribute_not_exists", name) if wire is None else Predicate("=", name, (Literal(wire),))

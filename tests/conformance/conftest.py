@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from lift_dynamorm import Database
-from lift_dynamorm.sync import drive
+from lift_dynamorm.operations.concurrency import drive
 from lift_dynamorm.transport.retry import RetryTransport
 from tests.conftest import unique_tables
 from tests.engines import ENGINES

@@ -29,7 +29,7 @@ from lift_dynamorm import (
     Version,
     VersionConflict,
 )
-from lift_dynamorm.sync import drive
+from lift_dynamorm.operations.concurrency import drive
 from lift_dynamorm.transport.faults import DropAfterSend, FaultTransport, InternalError, On
 from lift_dynamorm.transport.retry import RetryTransport
 

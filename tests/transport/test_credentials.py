@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from lift_dynamorm.errors import CredentialsError, UsageError
-from lift_dynamorm.sync import drive
+from lift_dynamorm.operations.concurrency import drive
 from lift_dynamorm.transport.credentials import (
     Credentials,
     CredentialsProvider,
