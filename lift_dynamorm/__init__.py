@@ -23,11 +23,14 @@ from lift_dynamorm.errors import (
     TransactionConditionFailed,
     TransactionConflict,
     TransactionTooLarge,
+    UniqueViolation,
     UsageError,
     VersionConflict,
 )
 from lift_dynamorm.expressions import F
-from lift_dynamorm.fields import TTL, CreatedAt, Null, PartitionKey, SortKey, UpdatedAt, Version
+from lift_dynamorm.fields import TTL, CreatedAt, Generated, Null, PartitionKey, SortKey, Unique, UpdatedAt, Version
+from lift_dynamorm.hooks import WriteEvent
+from lift_dynamorm.ids import new_id
 from lift_dynamorm.indexes import GSI, LSI, Table
 from lift_dynamorm.model import Model
 from lift_dynamorm.query import Page, Query
@@ -46,6 +49,7 @@ __all__ = [
     "DefinitionError",
     "DynamORMError",
     "F",
+    "Generated",
     "InvalidItem",
     "InvalidValue",
     "ItemExists",
@@ -73,8 +77,12 @@ __all__ = [
     "TransactionConditionFailed",
     "TransactionConflict",
     "TransactionTooLarge",
+    "Unique",
+    "UniqueViolation",
     "UpdatedAt",
     "UsageError",
     "Version",
     "VersionConflict",
+    "WriteEvent",
+    "new_id",
 ]

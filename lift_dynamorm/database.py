@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lift_dynamorm.cursors import KEY_VARIABLE, CursorSigner
 from lift_dynamorm.errors import TenantMissing, UsageError
-from lift_dynamorm.hooks import Hooks
+from lift_dynamorm.hooks import Hooks, WriteEvent
+from lift_dynamorm.ids import new_id
+from lift_dynamorm.model import Model
 from lift_dynamorm.session import Session
 from lift_dynamorm.sync import SyncDatabase
 from lift_dynamorm.tables import create_tables
@@ -17,10 +20,13 @@ from lift_dynamorm.transport import Transport
 from lift_dynamorm.transport.retry import RetryTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from lift_dynamorm.model import Model
     from lift_dynamorm.session import Tenant
+
+M = TypeVar("M", bound=Model)
+WriteHook = Callable[[WriteEvent[M]], Awaitable[None] | None]
+ReadHook = Callable[[M], Awaitable[None] | None]
 
 log = logging.getLogger("lift_dynamorm")
 
@@ -45,7 +51,7 @@ class Database:
     cursor_lifetime: seconds for which a cursor is good.
     timeout: seconds for one operation with all its retries; 10 by default.
     require_tenant: a session without a tenant is refused; only `unscoped` leaves the tenants.
-    now: the clock of timestamps and cursors.
+    now: the clock of timestamps, of times to live and of cursors. new_id: makes the ids of `Generated` fields.
 
     Making a database does no I/O. It is meant to be made once, when the module is loaded.
     """
@@ -64,6 +70,7 @@ class Database:
         max_connections: int = 64,
         require_tenant: bool = False,
         now: Callable[[], datetime] = _utc_now,
+        new_id: Callable[[], str] = new_id,
     ) -> None:
         if endpoint is not None and transport is not None:
             raise UsageError("give an endpoint or a transport, not both")
@@ -71,6 +78,7 @@ class Database:
             transport = _transport(endpoint, region=region, profile=profile, max_connections=max_connections)
         self.transport = _with_retries(transport, timeout)
         self.now = now
+        self.new_id = new_id
         self.require_tenant = require_tenant
         self.table_name: Callable[[str], str]
         if callable(table_names):
@@ -102,6 +110,31 @@ class Database:
             raise UsageError("unscoped() needs the reason for leaving the tenants' scope; it is logged")
         log.warning("unscoped session: %s", reason)
         return Session(self, self.transport)
+
+    def before_write(self, model: type[M]) -> Callable[[WriteHook[M]], WriteHook[M]]:
+        """Call a function before each write of a model, and of those derived from it: ``@db.before_write(User)``.
+
+        It gets a `WriteEvent`, and may change the instance, or raise to refuse the write. It may be async; in a sync
+        session it must not wait for the event loop.
+        """
+
+        def add(hook: WriteHook[M]) -> WriteHook[M]:
+            self.write_hooks.add(model, hook)
+            return hook
+
+        return add
+
+    def after_read(self, model: type[M]) -> Callable[[ReadHook[M]], ReadHook[M]]:
+        """Call a function with each instance of a model that is read, and of those derived from it.
+
+        What it changes on the instance is not taken for a change by the caller: `update` does not store it.
+        """
+
+        def add(hook: ReadHook[M]) -> ReadHook[M]:
+            self.read_hooks.add(model, hook)
+            return hook
+
+        return add
 
     async def create_tables(self, *models: type[Model]) -> None:
         """Create the tables of models that do not exist yet, and wait until they are active."""

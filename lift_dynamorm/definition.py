@@ -13,10 +13,12 @@ from lift_dynamorm.errors import DefinitionError
 from lift_dynamorm.expressions import Path
 from lift_dynamorm.fields import (
     CREATED_AT,
+    GENERATED,
     NULL,
     PARTITION_KEY,
     SORT_KEY,
     TIME_TO_LIVE,
+    UNIQUE,
     UPDATED_AT,
     VERSION,
     Role,
@@ -61,6 +63,7 @@ class _Compiler:
         self.name = model.__name__
         self.roles: dict[Role, str] = {}
         self.fields: dict[str, FieldSchema] = {}
+        self.unique: list[str] = []
 
     def schema(self) -> Schema[Any]:
         self._check_names()
@@ -77,11 +80,13 @@ class _Compiler:
             fields=self.fields,
             key=key,
             indexes=tuple(rest),
+            uniques=self._uniques(key),
             roles=Roles(
                 version=self.roles.get(VERSION),
                 created_at=self.roles.get(CREATED_AT),
                 updated_at=self.roles.get(UPDATED_AT),
                 time_to_live=self.roles.get(TIME_TO_LIVE),
+                generated=self.roles.get(GENERATED),
             ),
         )
 
@@ -110,9 +115,14 @@ class _Compiler:
             if not codec.nullable:
                 raise DefinitionError(f"{where}: Null[...] needs a type that allows None: Null[{'...'} | None]")
             return codec
+        if role is UNIQUE:
+            self.unique.append(name)
+            return codec
         other = self.roles.setdefault(role, name)
         if other != name:
             raise DefinitionError(f"{self.name} has two fields for its {role.name}, `{other}` and `{name}`; keep one")
+        if role is GENERATED and (codec.kinds != (str,) or codec.nullable):
+            raise DefinitionError(f'{where}: a generated id is a str; declare it as `{name}: Generated = ""`')
         if role is VERSION and codec.kinds != (int,):
             raise DefinitionError(f"{where}: a version is an int; declare it as `{name}: Version = 0`")
         if role in (CREATED_AT, UPDATED_AT) and (codec.kinds[0].__name__ != "datetime" or not codec.nullable):
@@ -136,6 +146,24 @@ class _Compiler:
                     f"{self.name}: `{other}` and `{field.name}` are both stored as {field.attribute!r}; change an alias"
                 )
                 raise DefinitionError(msg)
+
+    def _uniques(self, key: Index) -> tuple[FieldSchema, ...]:
+        fields = tuple(self.fields[name] for name in self.unique)
+        for field in fields:
+            where = f"{self.name}.{field.name}"
+            if field.codec.tags not in ({"S"}, {"N"}):
+                raise DefinitionError(f"{where}: a unique field is text or a number")
+            if key.partition[0].tag != "S":
+                raise DefinitionError(
+                    f"{where}: unique values are kept under keys of text, and the partition key of the table is none; "
+                    f'use a key template (pk="{self.name.upper()}#{{...}}")'
+                )
+            if TIME_TO_LIVE in self.roles:
+                raise DefinitionError(
+                    f"{where}: a unique field and a time to live do not go together: DynamoDB would delete the item "
+                    "and keep its value taken"
+                )
+        return fields
 
     # -- keys ----------------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ DynamORMError
 ├── ItemNotFound                 get, update or delete of an item that does not exist
 ├── ConditionFailed              a condition did not hold; carries the current item
 │   ├── ItemExists               create of an item that exists
+│   ├── UniqueViolation          the value of a `Unique` field is another item's
 │   └── VersionConflict          the item changed since it was read
 ├── TransactionCanceled          a transaction that wrote nothing; one reason per operation
 │   ├── TransactionConditionFailed   (also a ConditionFailed, and the class all failing operations have in common)
@@ -26,7 +27,8 @@ DynamORMError
     ├── ServerError              a 5xx or an answer that cannot be read; retried until the deadline
     ├── ConnectionFailed         no connection, or it broke; `sent` says whether DynamoDB may have seen the request
     ├── DeadlineExceeded         the time allowed for the operation is over
-    └── OutcomeUnknown           the answer was lost, and the write may or may not have been applied
+    ├── OutcomeUnknown           the answer was lost, and the write may or may not have been applied
+    └── BatchIncomplete          a batch of which something is left undone; it says what
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 class DynamORMError(Exception):
@@ -102,6 +104,12 @@ class ItemExists(ConditionFailed):
     """`create` found an item with the same key."""
 
 
+class UniqueViolation(ConditionFailed):
+    """The value of a `Unique` field is taken by another item; `field` names it."""
+
+    field: str = ""
+
+
 class VersionConflict(ConditionFailed):
     """The item was changed by someone else since this instance was read."""
 
@@ -110,7 +118,7 @@ class TransactionCanceled(DynamORMError):
     """A transaction was canceled as a whole, and nothing was written.
 
     `reasons` has one entry per operation in the caller's order: the error of that operation, or None
-    where the operation itself was in order.
+    where the operation itself was in order; behind them one per item that a serializable transaction only read.
     """
 
     def __init__(self, message: str, *, reasons: Sequence[DynamORMError | None] = ()) -> None:
@@ -137,6 +145,10 @@ class _TransactionItemExists(TransactionConditionFailed, ItemExists):
     pass
 
 
+class _TransactionUniqueViolation(TransactionConditionFailed, UniqueViolation):
+    pass
+
+
 class _TransactionVersionConflict(TransactionConditionFailed, VersionConflict):
     pass
 
@@ -152,18 +164,22 @@ def transaction_condition_failed(
     kind = TransactionConditionFailed
     for shared, combined in (
         (ItemExists, _TransactionItemExists),
+        (UniqueViolation, _TransactionUniqueViolation),
         (VersionConflict, _TransactionVersionConflict),
         (ItemNotFound, _TransactionItemNotFound),
     ):
         if all(isinstance(cause, shared) for cause in causes):
             kind = combined
     first = next((cause for cause in causes if isinstance(cause, ConditionFailed)), None)
-    return kind(
+    error = kind(
         message,
         reasons=reasons,
         item=first.item if first is not None else None,
         wire_item=first.wire_item if first is not None else None,
     )
+    if isinstance(error, UniqueViolation) and isinstance(first, UniqueViolation):
+        error.field = first.field
+    return error
 
 
 class TransactionConflict(TransactionCanceled):
@@ -240,6 +256,19 @@ class DeadlineExceeded(ServiceError):
 
 class OutcomeUnknown(ServiceError):
     """The answer to a write was lost; it may have been applied, and sending it again could apply it twice."""
+
+
+class BatchIncomplete(ServiceError):
+    """A part of a batch was not done, or is not known to have been; the cause says why.
+
+    unprocessed: that part, in the caller's order: the keys that were not read; or the instances that were not put and
+    the keys of what was not deleted. found: what was read of the others.
+    """
+
+    def __init__(self, message: str, *, operation: str = "", unprocessed: Iterable[Any], found: Any = None) -> None:
+        super().__init__(message, operation=operation)
+        self.unprocessed = tuple(unprocessed)
+        self.found = found
 
 
 _THROTTLES = frozenset(

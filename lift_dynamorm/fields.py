@@ -23,6 +23,8 @@ CREATED_AT = Role("created at")
 UPDATED_AT = Role("updated at")
 TIME_TO_LIVE = Role("time to live")
 NULL = Role("null")
+UNIQUE = Role("unique")
+GENERATED = Role("generated")
 
 PartitionKey = Annotated[T, PARTITION_KEY]
 """The field is the table's partition key: ``owner: PartitionKey[str]``."""
@@ -48,6 +50,15 @@ TTL = Annotated[datetime | None, TIME_TO_LIVE]
 Stored as whole seconds since 1970, cut off, as DynamoDB's Time to Live wants it. ``Annotated[int | None,
 TIME_TO_LIVE]`` keeps the seconds themselves.
 """
+
+Unique = Annotated[T, UNIQUE]
+"""No two items of the model have the same value: ``email: Unique[str]``. `UniqueViolation` where one has it already.
+
+A sibling item in the same table keeps each value, written in the same transaction as the item. None is no value.
+"""
+
+Generated = Annotated[str, GENERATED]
+"""An id that the database makes when the item is first stored: ``id: Generated = ""``. See ``Database(new_id=...)``."""
 
 Null = Annotated[T, NULL]
 """None is stored as NULL instead of leaving the attribute out: ``ended: Null[datetime | None] = None``."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from lift_dynamorm.errors import InvalidValue
 from lift_dynamorm.expressions import Path
-from lift_dynamorm.keys import KeyTemplate, looks_like_tenant
+from lift_dynamorm.keys import RESERVED, KeyTemplate, looks_like_tenant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 Key = str | Path | Sequence[Path]
 """A template (``"TEAM#{team}"``), a plain attribute (``F.team``), or up to four of them."""
 
-_MAX_BYTES = {"partition": 2048, "sort": 1024}
+MAX_PARTITION_BYTES = 2048
+MAX_SORT_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +86,11 @@ class KeyAttribute:
             wire = {"S": text}
         ((tag, value),) = wire.items()
         if self.prefixed and tag == "S":
+            if value.startswith(RESERVED) or (not prefix and looks_like_tenant(value)):
+                refuse_marked_key(value, self.fields[0])
             if prefix:
                 value = prefix + value
                 wire = {tag: value}
-            elif looks_like_tenant(value):
-                refuse_tenants_key(value, self.fields[0])
         if tag != "N" and (not value or len(value) > 256):
             self._check_length(value, side)
         return wire
@@ -99,14 +100,14 @@ class KeyAttribute:
         field = self.fields[0] if self.fields else self.attribute
         if not value:
             raise InvalidValue(f"{what} is empty, which DynamoDB does not allow", field=field)
-        size = len(value.encode())
-        if size > _MAX_BYTES[side]:
-            msg = f"{what} takes {size} bytes; DynamoDB allows {_MAX_BYTES[side]}"
+        size, most = len(value.encode()), MAX_PARTITION_BYTES if side == "partition" else MAX_SORT_BYTES
+        if size > most:
+            msg = f"{what} takes {size} bytes; DynamoDB allows {most}"
             raise InvalidValue(msg, field=field)
 
 
-def refuse_tenants_key(value: str, field: str) -> NoReturn:
-    msg = f"{value!r} looks like a key of a tenant; outside of a tenant no partition key begins with @...#"
+def refuse_marked_key(value: str, field: str) -> NoReturn:
+    msg = f"{value!r} looks like a key of a tenant; no partition key begins with @#, nor outside of a tenant with @...#"
     raise InvalidValue(msg, field=field)
 
 

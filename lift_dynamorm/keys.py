@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SEPARATOR = "#"
 TENANT_MARK = "@"
+RESERVED = f"{TENANT_MARK}{SEPARATOR}"
+"""Stands behind a tenant's prefix in front of keys that are no model's; no tenant's id is empty, so it is none's."""
 LAST = "\U0010ffff"
 """Sorts behind every other text, so ``BETWEEN prefix AND prefix + LAST`` is every key with the prefix."""
 

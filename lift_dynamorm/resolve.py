@@ -27,8 +27,8 @@ from lift_dynamorm.expressions import (
     Path,
     Size,
 )
-from lift_dynamorm.indexes import refuse_tenants_key
-from lift_dynamorm.keys import looks_like_tenant
+from lift_dynamorm.indexes import refuse_marked_key
+from lift_dynamorm.keys import RESERVED, looks_like_tenant
 from lift_dynamorm.scalars import NULL_WIRE, encode_any, encode_int, encode_text
 from lift_dynamorm.updates import Change
 
@@ -237,8 +237,8 @@ def with_tenant(schema: Schema[Any], attribute: str, wire: Wire, prefix: str) ->
     text = wire.get("S")
     if attribute not in schema.prefixed or text is None:
         return wire
-    if not prefix and looks_like_tenant(text):
-        refuse_tenants_key(text, attribute)
+    if text.startswith(RESERVED) or (not prefix and looks_like_tenant(text)):
+        refuse_marked_key(text, attribute)
     return {"S": prefix + text}
 
 

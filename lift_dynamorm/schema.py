@@ -11,7 +11,7 @@ from lift_dynamorm.annotations import ABSENT, REQUIRED, FieldSchema
 from lift_dynamorm.codec import Codec, decode_lenient
 from lift_dynamorm.conditions import same
 from lift_dynamorm.errors import InvalidItem, InvalidValue, UsageError
-from lift_dynamorm.keys import without_tenant
+from lift_dynamorm.keys import RESERVED, without_tenant
 from lift_dynamorm.scalars import NULL_WIRE, decode_any, encode_any
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Roles:
     created_at: str | None = None
     updated_at: str | None = None
     time_to_live: str | None = None
+    generated: str | None = None
 
 
 class Schema(Generic[M]):
@@ -51,6 +52,7 @@ class Schema(Generic[M]):
         key: Index,
         indexes: tuple[Index, ...],
         roles: Roles,
+        uniques: tuple[FieldSchema, ...] = (),
     ) -> None:
         self.model = model
         self.name = model.__name__
@@ -59,6 +61,7 @@ class Schema(Generic[M]):
         self.key = key
         self.indexes = indexes
         self.roles = roles
+        self.uniques = uniques
         self.by_attribute = {field.attribute: field for field in fields.values()}
         self.partition = key.partition[0]
         self.sort = key.sort[0] if key.sort else None
@@ -82,6 +85,7 @@ class Schema(Generic[M]):
         self._key_patterns = tuple(
             (k.attribute, k.template.pattern()) for k in (*key.partition, *key.sort) if k.template is not None
         )
+        self._may_be_reserved = self.partition.template is None and self.partition.tag == "S"
         self._encoders = tuple(
             (f.name, f.attribute, f.codec.encode, f.null, f.codec.nullable, f.codec.is_set) for f in fields.values()
         )
@@ -249,6 +253,8 @@ class Schema(Generic[M]):
     def owns(self, item: Mapping[str, Wire], prefix: str) -> bool:
         """Tell whether a stored item is one of this model's, and of this tenant's."""
         if prefix and not item[self.partition.attribute]["S"].startswith(prefix):
+            return False
+        if self._may_be_reserved and item[self.partition.attribute]["S"].startswith(RESERVED, len(prefix)):
             return False
         for attribute, pattern in self._key_patterns:
             start = len(prefix) if attribute == self.partition.attribute else 0

@@ -3,40 +3,49 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from lift_dynamorm.errors import ItemNotFound, UsageError
 from lift_dynamorm.expressions import Assignment
+from lift_dynamorm.hooks import WriteEvent
 from lift_dynamorm.keys import tenant_prefix
 from lift_dynamorm.model import Model, schema_of, stored_item
+from lift_dynamorm.operations import raw
+from lift_dynamorm.operations.check import check_instance, check_key
 from lift_dynamorm.operations.context import Context
 from lift_dynamorm.operations.delete import delete_instance, delete_key
 from lift_dynamorm.operations.get import get_item
 from lift_dynamorm.operations.put import create, put
-from lift_dynamorm.operations.read import load_one, note_read, visible
-from lift_dynamorm.operations.transact import commit
+from lift_dynamorm.operations.read import load_one, note_read, note_shown, visible
+from lift_dynamorm.operations.transact import commit, commit_one
+from lift_dynamorm.operations.unique import claims, pin, touched
 from lift_dynamorm.operations.update import update_instance, update_key
 from lift_dynamorm.query import Query
 from lift_dynamorm.resolve import resolve
+from lift_dynamorm.unit_of_work import UnitOfWork
 from lift_dynamorm.work import Work
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
     from lift_dynamorm.conditions import Condition
     from lift_dynamorm.database import Database
     from lift_dynamorm.expressions import Expression
+    from lift_dynamorm.operations.wire import Execute
     from lift_dynamorm.operations.write import Write
     from lift_dynamorm.schema import Schema
     from lift_dynamorm.sync import SyncSession
-    from lift_dynamorm.transport import Transport
-    from lift_dynamorm.unit_of_work import UnitOfWork
+    from lift_dynamorm.transport.retry import RetryTransport
 
     Item = dict[str, Any]
     Tenant = str | Callable[[], str] | None
+    Verb = Literal["create", "put", "update", "delete"]
     Isolation = Literal["read-committed", "serializable"]
 
 M = TypeVar("M", bound=Model)
+
+_NO_KEY: Mapping[str, Any] = MappingProxyType({})
 
 
 class Session:
@@ -52,7 +61,7 @@ class Session:
     __slots__ = ("_blocking", "_context", "_database", "_sync", "_transport", "_work", "deadline", "tenant")
 
     def __init__(
-        self, database: Database, transport: Transport, *, tenant: Tenant = None, deadline: float | None = None
+        self, database: Database, transport: RetryTransport, *, tenant: Tenant = None, deadline: float | None = None
     ) -> None:
         self._database = database
         self._transport = transport
@@ -98,6 +107,7 @@ class Session:
                 database.table_name,
                 database.now,
                 database.cursors,
+                database.new_id,
                 self._blocking,
                 database.read_hooks,
             )
@@ -170,6 +180,7 @@ class Session:
     async def create(self, item: M, /, *, if_: Expression | None = None) -> M:
         """Store a new item; `ItemExists` where there is one with its key. Returns the item."""
         context = await self._writable()
+        await self._before("create", item)
         await self._write(context, create(context, item, self._condition(context, type(item), if_)))
         return item
 
@@ -179,6 +190,7 @@ class Session:
         With a version field, `VersionConflict` where the stored item changed since this one was read.
         """
         context = await self._writable()
+        await self._before("put", item)
         await self._write(context, put(context, item, self._condition(context, type(item), if_)))
         return item
 
@@ -237,6 +249,7 @@ class Session:
             if upsert or not returning:
                 raise UsageError("upsert and returning go with an update by key; to store an instance, use put()")
             _check_assignments("instance", changes)
+            await self._before("update", target)
             condition = self._condition(context, type(target), if_)
             planned = update_instance(context, target, changes, values, condition)
             if planned is not None:
@@ -249,6 +262,7 @@ class Session:
             raise UsageError(f"update({schema.name}, ...) needs the key: update({schema.name}, {{...}}, field=value)")
         key_values, *assignments = changes
         _check_assignments(f"{schema.name}, {{...}}", assignments)
+        await self._before("update", target, key_values)
         key = schema.key_from(key_values, context.prefix)
         condition = self._condition(context, target, if_)
         planned = update_key(context, schema, key, key_values, assignments, values, condition, upsert=upsert)
@@ -279,28 +293,150 @@ class Session:
         if isinstance(target, Model):
             if key or fields:
                 raise UsageError("delete(instance) takes its key from the instance; leave the key out")
+            await self._before("delete", target)
             condition = self._condition(context, type(target), if_)
             await self._write(context, delete_instance(context, target, condition, missing_ok=missing_ok))
             return
         schema = schema_of(target)
         values = _key_values(schema, key, fields)
+        await self._before("delete", target, values)
         wire = schema.key_from(values, context.prefix)
         condition = self._condition(context, target, if_)
         await self._write(context, delete_key(context, schema, wire, values, condition, missing_ok=missing_ok))
+
+    async def check(
+        self,
+        target: Model | type[Model],
+        key: Mapping[str, Any] | None = None,
+        /,
+        *,
+        if_: Expression | None = None,
+        **fields: Any,
+    ) -> None:
+        """Require, in a transaction, that an item is there and that a condition holds when it commits.
+
+        By instance, with a version field, also that it has not changed since it was read:
+        ``check(order)``, ``check(Account, {"id": "1"}, if_=F.balance > 0)``.
+        """
+        context = await self._writable()
+        unit = self._work.unit
+        if unit is None:
+            raise UsageError("check() is part of a transaction: async with session.transaction(): ...")
+        if isinstance(target, Model):
+            if key or fields:
+                raise UsageError("check(instance) takes its key from the instance; leave the key out")
+            planned = check_instance(context, target, self._condition(context, type(target), if_))
+        else:
+            schema = schema_of(target)
+            values = _key_values(schema, key, fields)
+            wire = schema.key_from(values, context.prefix)
+            planned = check_key(context, schema, wire, values, self._condition(context, target, if_))
+        unit.add(planned, None, context.prefix)
+
+    async def _before(self, verb: Verb, target: Any, key: Mapping[str, Any] = _NO_KEY) -> None:
+        """Call the hooks for what is about to be written."""
+        hooks = self._database.write_hooks
+        if hooks:
+            model, instance = (type(target), target) if isinstance(target, Model) else (target, None)
+            await hooks.run(model, WriteEvent(verb, model, instance, key))
 
     def _condition(self, context: Context, model: type[Model], expression: Expression | None) -> Condition | None:
         return None if expression is None else resolve(schema_of(model), expression, context.prefix)
 
     async def _write(self, context: Context, write: Write, before: Item | None = None) -> Item | None:
-        if self._work.unit is not None:
-            return self._work.unit.add(write, before, context.prefix)
-        item = await write.send(context)
-        write.settle(item, context.prefix)
+        if write.schema.uniques and touched(write):
+            item = await self._write_with_claims(context, write, before)
+        elif self._work.unit is not None:
+            item = self._work.unit.add(write, before, context.prefix)
+        else:
+            item = await write.send(context)
+            write.settle(item, context.prefix)
+        if write.kind == "update" and write.instance is not None:
+            await note_shown(context, write.schema, write.instance)
         return item
+
+    async def _write_with_claims(self, context: Context, write: Write, before: Item | None) -> Item | None:
+        """Write an item with the sibling items of its unique fields, in the open transaction or in one of its own."""
+        stored = stored_item(write.instance) if write.instance is not None and write.expected is not None else None
+        if write.verb == "create":
+            before = None
+        elif stored is not None:
+            before = dict(stored)
+        else:
+            before = await self._read(context, write.schema, write.key, consistent=True)
+            pin(write, before)
+        unit = self._work.unit if self._work.unit is not None else UnitOfWork()
+        mark = unit.mark()
+        try:
+            after = unit.add(write, before, context.prefix)
+            for claim in claims(context, write, before, after):
+                unit.add(claim, None, context.prefix)
+        except BaseException:
+            unit.rollback(mark)
+            raise
+        if self._work.unit is None:
+            await commit_one(context, unit)
+        return after
 
     async def _writable(self) -> Context:
         self._work.check_open()
         return self._context or self.context()
+
+    # -- past the models -----------------------------------------------------------------------------------------------
+
+    @property
+    def execute(self) -> Execute:
+        """Send an operation in DynamoDB's own form: ``await session.execute("GetItem", {"TableName": "app", ...})``.
+
+        Tables go by their names in the models, and binary values are base64 text. Not for a tenant's session, and a
+        write not inside a transaction.
+        """
+        return self._execute
+
+    async def _execute(self, operation: str, payload: Mapping[str, Any]) -> Any:
+        return await raw.execute(await self.open(), self._work, operation, payload)
+
+    @overload
+    async def execute_statement(
+        self,
+        statement: str,
+        parameters: Sequence[Any] = (),
+        *,
+        model: None = None,
+        consistent: bool = False,
+        limit: int | None = None,
+    ) -> list[dict[str, Any]]: ...
+
+    @overload
+    async def execute_statement(
+        self,
+        statement: str,
+        parameters: Sequence[Any] = (),
+        *,
+        model: type[M],
+        consistent: bool = False,
+        limit: int | None = None,
+    ) -> list[M]: ...
+
+    async def execute_statement(
+        self,
+        statement: str,
+        parameters: Sequence[Any] = (),
+        *,
+        model: type[M] | None = None,
+        consistent: bool = False,
+        limit: int | None = None,
+    ) -> list[Any]:
+        """Run a PartiQL statement: ``await session.execute_statement("SELECT * FROM app WHERE pk = ?", ["USER#1"])``.
+
+        Returns all rows, up to `limit`, as dicts, or with ``SELECT *`` the instances of a `model` among them; nothing
+        for a write. `ConditionFailed` where its condition does not hold, `ItemExists` where an INSERT finds an item.
+        Not for a tenant's session, and a write not inside a transaction.
+        """
+        context = await self.open()
+        return await raw.execute_statement(
+            context, self._work, statement, parameters, model, consistent=consistent, limit=limit
+        )
 
     # -- transactions --------------------------------------------------------------------------------------------------
 

@@ -11,10 +11,11 @@ from lift_dynamorm.query import Asked, Page, Query
 from lift_dynamorm.tables import create_tables
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
     from lift_dynamorm.database import Database
     from lift_dynamorm.expressions import Assignment, Expression
+    from lift_dynamorm.operations.wire import SyncExecute
     from lift_dynamorm.session import Isolation, Session, Tenant
 
 M = TypeVar("M", bound=Model)
@@ -166,6 +167,52 @@ class SyncSession:
     ) -> None:
         """Delete an item, by instance or by key."""
         drive(self._session.delete(target, key, if_=if_, missing_ok=missing_ok, **fields))
+
+    @property
+    def execute(self) -> SyncExecute:
+        """Send an operation in DynamoDB's own form; see `Session.execute`."""
+        return self._execute
+
+    def _execute(self, operation: str, payload: Mapping[str, Any]) -> Any:
+        return drive(self._session._execute(operation, payload))
+
+    @overload
+    def execute_statement(
+        self,
+        statement: str,
+        parameters: Sequence[Any] = (),
+        *,
+        model: None = None,
+        consistent: bool = False,
+        limit: int | None = None,
+    ) -> list[dict[str, Any]]: ...
+
+    @overload
+    def execute_statement(
+        self,
+        statement: str,
+        parameters: Sequence[Any] = (),
+        *,
+        model: type[M],
+        consistent: bool = False,
+        limit: int | None = None,
+    ) -> list[M]: ...
+
+    def execute_statement(self, statement: str, parameters: Sequence[Any] = (), **options: Any) -> list[Any]:
+        """Run a PartiQL statement; see `Session.execute_statement`."""
+        return drive(self._session.execute_statement(statement, parameters, **options))
+
+    def check(
+        self,
+        target: Model | type[Model],
+        key: Mapping[str, Any] | None = None,
+        /,
+        *,
+        if_: Expression | None = None,
+        **fields: Any,
+    ) -> None:
+        """Require, in a transaction, that an item is there and that a condition holds when it commits."""
+        drive(self._session.check(target, key, if_=if_, **fields))
 
     @contextmanager
     def transaction(self, *, isolation: Isolation = "read-committed") -> Iterator[Self]:

@@ -86,7 +86,7 @@ class UnitOfWork:
             if write is None:
                 writes[at] = read
             elif write.expected is None:
-                writes[at] = replace(write, guard=every((write.guard, read.guard)), seen=read.guard)
+                writes[at] = replace(write, guard=every((write.guard, read.guard)), seen=joined(write.seen, read.guard))
         if len(writes) > MAX_OPERATIONS:
             raise too_many(len(writes))
         return list(writes.values())

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from lift_dynamorm.cursors import CursorSigner
     from lift_dynamorm.hooks import Hooks
     from lift_dynamorm.schema import Schema
-    from lift_dynamorm.transport import Payload, Transport
+    from lift_dynamorm.transport import Payload
+    from lift_dynamorm.transport.retry import RetryTransport
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,13 @@ class Context:
     blocking: the transport never suspends, and there may be no event loop. after_read: hooks for what is read.
     """
 
-    transport: Transport
+    transport: RetryTransport
     prefix: str
     deadline: float | None
     table_name: Callable[[str], str]
     now: Callable[[], datetime]
     cursors: CursorSigner
+    new_id: Callable[[], str]
     blocking: bool
     after_read: Hooks
 
@@ -42,8 +44,9 @@ class Context:
             return await self.transport.send(operation, payload, deadline=self.deadline)
         except RequestRefused as error:
             if error.code == "ResourceNotFoundException":
-                writes = [write for item in payload.get("TransactItems", ()) for write in item.values()]
-                names = " or ".join(sorted({repr(write["TableName"]) for write in writes or [payload]}))
+                parts = [part for item in payload.get("TransactItems", ()) for part in item.values()]
+                tables = payload.get("RequestItems") or {part["TableName"] for part in parts or [payload]}
+                names = " or ".join(repr(table) for table in sorted(tables))
                 index = f", or it has no index {payload['IndexName']!r}" if "IndexName" in payload else ""
                 error.args = (
                     f"{operation}: there is no table {names} in this region and account{index}; "

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def create(context: Context, instance: Model, condition: Condition | None) -> Write:
     """Plan the write of a new item."""
     schema, now = _schema(instance, "create"), context.now()
-    return _put(schema, instance, "create", now, every((not_exists(schema, now), condition)), None, context.prefix)
+    return _put(context, schema, instance, "create", now, every((not_exists(schema, now), condition)), None)
 
 
 def put(context: Context, instance: Model, condition: Condition | None) -> Write:
@@ -33,7 +33,7 @@ def put(context: Context, instance: Model, condition: Condition | None) -> Write
     guard = None if version is None else version_guard(schema, version, now)
     if version == 0 and stored is not None:
         guard = every((exists(schema, now), guard))
-    return _put(schema, instance, "put", now, every((guard, condition)), version, context.prefix)
+    return _put(context, schema, instance, "put", now, every((guard, condition)), version)
 
 
 def _schema(instance: Any, verb: str) -> Schema[Any]:
@@ -43,18 +43,18 @@ def _schema(instance: Any, verb: str) -> Schema[Any]:
 
 
 def _put(
+    context: Context,
     schema: Schema[Any],
     instance: Model,
     verb: str,
     now: datetime,
     guard: Condition | None,
     expected: int | None,
-    prefix: str,
 ) -> Write:
     held = held_version(schema, instance) if expected is None else expected
-    stamps = _stamps(schema, instance, held, now)
+    stamps = _stamps(context, schema, instance, held, now)
     item = schema.encode_fields({**instance.__dict__, **stamps}, instance.model_extra)
-    schema.add_keys(item, prefix)
+    schema.add_keys(item, context.prefix)
     return Write(
         schema,
         "put",
@@ -69,11 +69,15 @@ def _put(
     )
 
 
-def _stamps(schema: Schema[Any], instance: Model, version: int | None, now: datetime) -> dict[str, Any]:
+def _stamps(
+    context: Context, schema: Schema[Any], instance: Model, version: int | None, now: datetime
+) -> dict[str, Any]:
     """Give the values that storing an instance changes: version, timestamps, and what is kept in another form."""
     roles = schema.roles
     values = instance.__dict__
     stamps: dict[str, Any] = {name: None for name in schema.optional_sets if not values[name]}
+    if roles.generated is not None and not values[roles.generated]:
+        stamps[roles.generated] = context.new_id()
     if roles.version is not None:
         stamps[roles.version] = (version or 0) + 1
     if roles.created_at is not None and values[roles.created_at] is None:

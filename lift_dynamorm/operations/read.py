@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lift_dynamorm import model
 from lift_dynamorm.conditions import every
-from lift_dynamorm.model import Model, note_shown
+from lift_dynamorm.model import Model
 from lift_dynamorm.operations.write import Write, not_exists, unchanged
 
 if TYPE_CHECKING:
@@ -55,11 +56,17 @@ async def load(context: Context, schema: Schema[M], items: Sequence[Item]) -> li
     """Make instances of stored items, and call the hooks for what is read."""
     prefix, decode = context.prefix, schema.decode
     instances = [decode(item, prefix) for item in items]
-    if context.after_read and context.after_read.of(schema.model):
+    if context.after_read:
         for instance in instances:
-            await context.after_read.run(schema.model, instance)
-            note_shown(instance, schema.encode_fields(instance.__dict__, instance.model_extra))
+            await note_shown(context, schema, instance)
     return instances
+
+
+async def note_shown(context: Context, schema: Schema[Any], instance: Model) -> None:
+    """Call the hooks for what is read, and note what they make of it: that is no change by the caller."""
+    if context.after_read.of(schema.model):
+        await context.after_read.run(schema.model, instance)
+        model.note_shown(instance, schema.encode_fields(instance.__dict__, instance.model_extra))
 
 
 async def load_one(context: Context, schema: Schema[M], item: Item) -> M:

@@ -10,15 +10,19 @@ import orjson
 from lift_dynamorm.errors import (
     ConditionFailed,
     DynamORMError,
+    ItemNotFound,
     RequestRefused,
     ServiceError,
     Throttled,
     TransactionCanceled,
+    TransactionConditionFailed,
     TransactionConflict,
     TransactionTooLarge,
     service_error,
     transaction_condition_failed,
 )
+from lift_dynamorm.operations.unique import Claim
+from lift_dynamorm.unit_of_work import identity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,6 +46,14 @@ async def commit(context: Context, unit: UnitOfWork) -> None:
     unit.clear()
 
 
+async def commit_one(context: Context, unit: UnitOfWork) -> None:
+    """Store a unit of work that stands for a single verb, whose error is then the one of its operation."""
+    try:
+        await commit(context, unit)
+    except TransactionConditionFailed as error:
+        raise next(reason for reason in error.reasons if isinstance(reason, ConditionFailed | ItemNotFound)) from None
+
+
 async def _send(context: Context, writes: Sequence[Write]) -> None:
     """Send the writes as one TransactWriteItems.
 
@@ -63,7 +75,7 @@ async def _send(context: Context, writes: Sequence[Write]) -> None:
 def canceled(writes: Sequence[Write], error: RequestRefused, prefix: str) -> TransactionCanceled:
     """Map DynamoDB's cancellation reasons to the writes they belong to."""
     given: Sequence[Mapping[str, Any]] = error.answer.get("CancellationReasons") or ()
-    reasons = [_reason(write, reason, prefix) for write, reason in zip(writes, given, strict=False)]
+    reasons = _with_claims(writes, [_reason(w, reason, prefix) for w, reason in zip(writes, given, strict=False)])
     causes = [reason for reason in reasons if reason is not None]
     conditions = [cause for cause in causes if not isinstance(cause, ServiceError)]
     text = "; ".join(f"operation {n}: {reason}" for n, reason in enumerate(reasons, 1) if reason is not None)
@@ -73,6 +85,18 @@ def canceled(writes: Sequence[Write], error: RequestRefused, prefix: str) -> Tra
     if causes and all(isinstance(c, ServiceError) and c.code == "TransactionConflict" for c in causes):
         return TransactionConflict(message, reasons=reasons)
     return TransactionCanceled(message, reasons=reasons)
+
+
+def _with_claims(writes: Sequence[Write], reasons: Sequence[DynamORMError | None]) -> list[DynamORMError | None]:
+    """Give the operations as the caller knows them the reasons of the sibling items that go with them."""
+    own: dict[Any, DynamORMError | None] = {}
+    for write, reason in zip(writes, reasons, strict=False):
+        if not isinstance(write, Claim):
+            own[identity(write.schema, write.key)] = reason
+    for write, reason in zip(writes, reasons, strict=False):
+        if isinstance(write, Claim):
+            own[write.owner] = own.get(write.owner) or reason
+    return list(own.values())
 
 
 def _reason(write: Write, reason: Mapping[str, Any], prefix: str) -> DynamORMError | None:

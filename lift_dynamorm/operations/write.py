@@ -221,7 +221,7 @@ class Write:
 
     def settle(self, item: Item | None, prefix: str) -> None:
         """Let the instance show what is stored."""
-        if self.instance is None:
+        if self.instance is None or self.kind == "check":
             return
         if self.kind == "update" and item is not None:
             fresh = self.schema.decode(item, prefix)

@@ -131,8 +131,8 @@ class AwaitedSession:
         self._session.__exit__(*exception)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AwaitedSession]:
-        with self._session.transaction():
+    async def transaction(self, **isolation: Any) -> AsyncIterator[AwaitedSession]:
+        with self._session.transaction(**isolation):
             yield self
 
 

@@ -1,0 +1,226 @@
+"""`Unique` fields: no two items with the same value, however it came there."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lift_dynamorm import (
+    F,
+    ItemExists,
+    ItemNotFound,
+    Model,
+    PartitionKey,
+    SortKey,
+    TransactionConditionFailed,
+    Unique,
+    UniqueViolation,
+    Version,
+    VersionConflict,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lift_dynamorm import Session
+
+    Open = Callable[..., Session]
+
+
+class Member(Model, table="members", pk="MEMBER#{id}", sk="PROFILE"):
+    id: str
+    email: Unique[str]
+    number: Unique[int | None] = None
+    name: str = ""
+    version: Version = 0
+
+
+class Free(Model, table="free"):
+    """No version, plain keys, a sort key that is a number."""
+
+    id: PartitionKey[str]
+    at: SortKey[int] = 0
+    slug: Unique[str | None] = None
+    name: str = ""
+
+
+async def test_a_value_is_taken_once(opened: Open) -> None:
+    s = opened(Member)
+    await s.create(Member(id="1", email="a@x", number=7))
+    for other in (Member(id="2", email="a@x"), Member(id="2", email="b@x", number=7)):
+        with pytest.raises(UniqueViolation) as error:
+            await s.create(other)
+        assert error.value.field == ("email" if other.number is None else "number")
+        assert other.version == 0
+    assert await s.find(Member, id="2") is None
+    await s.create(Member(id="2", email="b@x", number=8))
+    await s.create(Member(id="3", email="c@x"))
+    await s.create(Member(id="4", email="d@x"))
+
+
+async def test_a_create_that_finds_its_item_says_so(opened: Open) -> None:
+    s = opened(Member)
+    ann = await s.create(Member(id="1", email="a@x"))
+    for email in ("a@x", "b@x"):
+        with pytest.raises(ItemExists) as error:
+            await s.create(Member(id="1", email=email))
+        assert error.value.item == ann
+    await s.create(Member(id="2", email="b@x"))
+
+
+async def test_a_changed_value_is_given_free(opened: Open) -> None:
+    s = opened(Member)
+    ann = await s.create(Member(id="1", email="a@x"))
+    await s.update(ann, email="b@x", name="Ann")
+    assert (ann.email, ann.version) == ("b@x", 2)
+    bob = await s.create(Member(id="2", email="a@x"))
+    with pytest.raises(UniqueViolation):
+        await s.update(ann, email="a@x")
+    assert (ann.email, ann.version) == ("b@x", 2)
+    await s.update(ann, name="Anna")
+    bob.email = "c@x"
+    await s.put(bob)
+    await s.update(Member, {"id": "1"}, email="a@x")
+    assert (await s.get(Member, id="1")).email == "a@x"
+    await s.create(Member(id="3", email="b@x"))
+    with pytest.raises(UniqueViolation):
+        await s.update(Member, {"id": "1"}, email="c@x", name="no")
+    assert (await s.get(Member, id="1")).name == "Anna"
+    with pytest.raises(ItemNotFound):
+        await s.update(Member, {"id": "9"}, email="z@x")
+    await s.create(Member(id="9", email="z@x"))
+
+
+async def test_a_value_goes_with_its_item(opened: Open) -> None:
+    s = opened(Member, Free)
+    ann = await s.create(Member(id="1", email="a@x", number=1))
+    await s.delete(ann)
+    await s.create(Member(id="2", email="a@x", number=1))
+    await s.delete(Member, id="2")
+    bob = await s.create(Member(id="3", email="a@x", number=1))
+    await s.update(bob, number=None)
+    await s.create(Member(id="4", email="b@x", number=1))
+    free = await s.put(Free(id="1", slug="s"))
+    await s.put(Free(id="1", slug="t"))
+    with pytest.raises(UniqueViolation):
+        await s.put(Free(id="2", slug="t"))
+    await s.put(Free(id="2", slug="s"))
+    await s.delete(free)
+    await s.put(Free(id="3", slug="t"))
+    await s.update(Free, {"id": "4", "at": 2}, slug="u", upsert=True)
+    with pytest.raises(UniqueViolation):
+        await s.update(Free, {"id": "5", "at": 2}, slug="u", upsert=True)
+    assert await s.find(Free, id="5", at=2) is None
+    assert await s.update(Free, {"id": "4", "at": 2}, slug="v", returning=False) is None
+    await s.put(Free(id="5", slug="u"))
+
+
+async def test_a_stale_instance_frees_nothing(opened: Open) -> None:
+    s = opened(Member, Free)
+    await s.create(Member(id="1", email="a@x"))
+    stale = await s.get(Member, id="1")
+    await s.update(Member, {"id": "1"}, email="b@x")
+    for attempt in (s.update(stale, email="c@x"), s.put(stale), s.delete(stale)):
+        with pytest.raises(VersionConflict):
+            await attempt
+    with pytest.raises(UniqueViolation):
+        await s.create(Member(id="2", email="b@x"))
+    await s.create(Member(id="2", email="a@x"))
+    await s.put(Free(id="1", slug="a"))
+    loose = await s.get(Free, id="1", at=0)
+    await s.update(Free, {"id": "1", "at": 0}, slug="b")
+    await s.update(loose, slug="c", name="n")
+    await s.put(Free(id="2", slug="b"))
+    await s.put(Free(id="3", slug="a"))
+    with pytest.raises(UniqueViolation):
+        await s.put(Free(id="4", slug="c"))
+
+
+async def test_values_in_a_transaction(opened: Open) -> None:
+    s = opened(Member)
+    ann, bob = await s.create(Member(id="1", email="a@x")), await s.create(Member(id="2", email="b@x"))
+    async with s.transaction():
+        await s.create(Member(id="3", email="c@x"))
+        with pytest.raises(UniqueViolation):
+            await s.create(Member(id="4", email="c@x"))
+        await s.delete(ann)
+        await s.create(Member(id="5", email="a@x"))
+        await s.update(bob, email="d@x")
+        await s.update(bob, email="e@x")
+    assert await s.find(Member, id="4") is None
+    for taken in ("a@x", "c@x", "e@x"):
+        with pytest.raises(UniqueViolation):
+            await s.create(Member(id="6", email=taken))
+    for number, free in enumerate(("b@x", "d@x")):
+        await s.create(Member(id=f"7{number}", email=free))
+    with pytest.raises(UniqueViolation) as error:
+        async with s.transaction():
+            await s.create(Member(id="8", email="f@x"))
+            await s.create(Member(id="9", email="e@x"))
+    assert isinstance(error.value, TransactionConditionFailed)
+    assert [type(reason) for reason in error.value.reasons] == [type(None), UniqueViolation]
+    assert error.value.field == "email"
+    await s.create(Member(id="8", email="f@x"))
+
+
+async def test_two_items_may_swap_their_values(opened: Open) -> None:
+    s = opened(Member)
+    ann, bob = await s.create(Member(id="1", email="a@x")), await s.create(Member(id="2", email="b@x"))
+    async with s.transaction():
+        await s.update(ann, email="tmp")
+        await s.update(bob, email="a@x")
+        await s.update(ann, email="b@x")
+    assert (await s.get(Member, id="1")).email == "b@x"
+    assert (await s.get(Member, id="2")).email == "a@x"
+    for taken in ("a@x", "b@x"):
+        with pytest.raises(UniqueViolation):
+            await s.create(Member(id="3", email=taken))
+    await s.create(Member(id="3", email="tmp"))
+
+
+async def test_tenants_do_not_share_values(opened: Open) -> None:
+    one, other, none = opened(Free, tenant="one"), opened(Free, tenant="other"), opened(Free)
+    for s in (one, other, none):
+        await s.put(Free(id="1", slug="s"))
+        with pytest.raises(UniqueViolation):
+            await s.put(Free(id="2", slug="s"))
+
+
+@pytest.mark.parametrize("prefix", ["@#Free.slug#s", "@#", "@#x"])
+async def test_no_item_can_stand_in_the_place_of_a_value(opened: Open, prefix: str) -> None:
+    from lift_dynamorm import InvalidValue
+
+    for tenant in (None, "acme"):
+        s = opened(Free, tenant=tenant)
+        with pytest.raises(InvalidValue, match="no partition key begins with @#"):
+            await s.put(Free(id=prefix))
+
+
+async def test_many_at_once_and_one_wins(opened: Open, way: str, engine: str) -> None:
+    s = opened(Member)
+    if way == "sync" or engine in ("moto", "embedded"):  # in process: they take turns
+        outcomes: list[Any] = []
+        for n in range(5):
+            try:
+                outcomes.append(await s.create(Member(id=str(n), email="a@x")))
+            except UniqueViolation as error:
+                outcomes.append(error)
+    else:
+        outcomes = await asyncio.gather(
+            *(s.create(Member(id=str(n), email="a@x")) for n in range(20)), return_exceptions=True
+        )
+    winners = [outcome for outcome in outcomes if isinstance(outcome, Member)]
+    assert len(winners) == 1
+    assert all(isinstance(outcome, UniqueViolation) for outcome in outcomes if outcome not in winners)
+
+
+async def test_a_counted_unique_number(opened: Open) -> None:
+    s = opened(Member)
+    await s.create(Member(id="1", email="a@x", number=1))
+    await s.create(Member(id="2", email="b@x", number=2))
+    with pytest.raises(UniqueViolation):
+        await s.update(Member, {"id": "1"}, number=F.number + 1)
+    await s.update(Member, {"id": "2"}, number=F.number + 1)
+    await s.update(Member, {"id": "1"}, number=F.number + 1)
