@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Annotated, Any
-
-from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
+from typing import TYPE_CHECKING, Any
 
 from lift_dynamorm import updates
 from lift_dynamorm.annotations import REQUIRED, nested_fields
@@ -31,6 +29,7 @@ from lift_dynamorm.indexes import refuse_marked_key
 from lift_dynamorm.keys import RESERVED, looks_like_tenant
 from lift_dynamorm.scalars import NULL_WIRE, encode_any, encode_int, encode_text
 from lift_dynamorm.updates import Change
+from lift_dynamorm.validation import convert, normalized
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -142,6 +141,8 @@ def _resolve_comparison(
             raise QueryError(f"{schema.name}: begins_with is for text, and `{path}` is none")
         if op == "begins_with" and isinstance(value, str) and codec.tags <= {"S", "?"}:
             return Literal({"S": tenant + encode_text(value)["S"]})
+        if op in ("=", "in") and place.field is not None and place.field.name in schema.normalizing:
+            value = normalized(schema.model, place.field, value)
         wire = schema.encode_operand(_contained(codec) if op == "contains" else codec, value, str(path))
         return Literal({"S": tenant + wire["S"]} if tenant else wire)
 
@@ -303,7 +304,7 @@ def _source(schema: Schema[Any], value: Any, place: Place, path: Path) -> update
         case None:
             return None
     if len(path.parts) == 1 and place.field is not None:
-        value = convert(schema, place.field, value)
+        value = convert(schema.model, place.field, value)
         if value is None and codec.nullable:
             return None
     if codec.is_set and not value and isinstance(value, set | frozenset):
@@ -331,53 +332,6 @@ def _term(schema: Schema[Any], value: Any, place: Place, path: Path) -> updates.
     if source is None:
         raise UsageError(f"{schema.name}.{path}: None cannot be part of a calculation")
     return source
-
-
-_adapters: dict[tuple[type, str], TypeAdapter[Any]] = {}
-_probes: dict[type, type[BaseModel]] = {}
-_FROZEN = ("frozen_field", "frozen_instance")
-
-
-def convert(schema: Schema[Any], field: FieldSchema, value: Any) -> Any:
-    """Validate one value as pydantic would in its field, with the validators of the field.
-
-    Validators of the whole model need the whole model: their complaints about a single field are passed over.
-    """
-    model = schema.model
-    probe_class = _probes.get(model)
-    if probe_class is None:
-        settings = {"validate_assignment": True, "frozen": False}
-        probe_class = _probes[model] = create_model(model.__name__, __base__=model, __cls_kwargs__=settings)
-    probe = probe_class.model_construct()
-    try:
-        setattr(probe, field.name, value)
-        return probe.__dict__[field.name]
-    except ValidationError as error:
-        faults = [
-            fault["msg"]
-            for fault in error.errors(include_url=False, include_context=False)
-            if fault["loc"][:1] in ((field.name,), (field.key,)) and fault["type"] not in _FROZEN
-        ]
-    except Exception:  # a validator that looks at other fields, which the probe does not have
-        faults = []
-    if faults:
-        raise InvalidValue(f"{schema.name}.{field.name}: {'; '.join(faults)}", field=field.name)
-    return _convert_alone(schema, field, value)
-
-
-def _convert_alone(schema: Schema[Any], field: FieldSchema, value: Any) -> Any:
-    adapter = _adapters.get((schema.model, field.name))
-    if adapter is None:
-        info = schema.model.model_fields[field.name]
-        annotation: Any = info.annotation
-        for mark in info.metadata:
-            annotation = Annotated[annotation, mark]
-        adapter = _adapters[schema.model, field.name] = TypeAdapter(annotation)
-    try:
-        return adapter.validate_python(value)
-    except ValidationError as error:
-        faults = "; ".join(fault["msg"] for fault in error.errors(include_url=False, include_context=False))
-        raise InvalidValue(f"{schema.name}.{field.name}: {faults}", field=field.name) from None
 
 
 def _check_overlap(schema: Schema[Any], changes: list[Change]) -> None:

@@ -13,6 +13,7 @@ from lift_dynamorm.conditions import same
 from lift_dynamorm.errors import InvalidItem, InvalidValue, UsageError
 from lift_dynamorm.keys import RESERVED, without_tenant
 from lift_dynamorm.scalars import NULL_WIRE, decode_any, encode_any
+from lift_dynamorm.validation import normalized, normalizes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -71,6 +72,8 @@ class Schema(Generic[M]):
         self.kept = frozenset(fields[name].attribute for name in (roles.version, roles.updated_at) if name is not None)
         self.expiry = fields[roles.time_to_live].attribute if roles.time_to_live is not None else None
         self.keeps_extra = model.model_config.get("extra") in ("allow", "forbid")
+        in_keys = {self.by_attribute[a].name for k in keys for a in k.fields}
+        self.normalizing = frozenset(name for name in in_keys if normalizes(model, name))
         own = {k.attribute for k in (*key.partition, *key.sort)}
         self._index_keys = tuple(
             {
@@ -183,6 +186,8 @@ class Schema(Generic[M]):
                     ", ".join(f"{self.name_of(a)}=..." for a in sorted(self.key.fields)) or "no value: it is constant"
                 )
                 raise UsageError(f"the key of {self.name} takes {wanted}; `{name}` is not part of it")
+            if name in self.normalizing:
+                value = normalized(self.model, field, value)
             wires[field.attribute] = self.encode_operand(field.codec, value, name)
         if len(wires) < len(self.key.fields):
             missing = [self.name_of(a) for a in sorted(self.key.fields) if a not in wires]

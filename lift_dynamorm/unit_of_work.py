@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lift_dynamorm.conditions import Condition, Every, Literal, Name, attributes, every, joined, sort_value
 from lift_dynamorm.errors import TransactionTooLarge, UsageError
 from lift_dynamorm.model import remember, stored_item
-from lift_dynamorm.updates import Change, Sum, apply, reads, sources
+from lift_dynamorm.updates import Change, Sum, apply, is_plain, reads, sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -200,7 +200,7 @@ def _joined_guard(known: Pending, write: Write) -> Condition | None:
     if first.kind != "update" or first.expected is not None or write.guard is None:
         return first.guard
     whole = [change for change in first.changes if len(change.target.parts) == 1]
-    settled = {str(change.target.parts[0]) for change in whole if first.returning or _is_plain(change)}
+    settled = {str(change.target.parts[0]) for change in whole if first.returning or is_plain(change)}
     written = {str(c.target.parts[0]) for c in first.changes}
     more = []
     for test in write.guard.tests if isinstance(write.guard, Every) else (write.guard,):
@@ -213,12 +213,6 @@ def _joined_guard(known: Pending, write: Write) -> Condition | None:
                 "know of the outcome; give both in one update"
             )
     return joined(first.guard, every(more))
-
-
-def _is_plain(change: Change) -> bool:
-    """Tell whether a change sets or removes a whole attribute, whatever it was."""
-    whole = len(change.target.parts) == 1
-    return whole and change.action in ("SET", "REMOVE") and isinstance(change.value, Literal | None)
 
 
 def _merge_changes(first: Sequence[Change], second: Sequence[Change], known: Pending, model: str) -> tuple[Change, ...]:
@@ -255,7 +249,7 @@ def _combine(
     """Make one change of two to the same attribute: on top of a plain value, or as one sum."""
     target = change.target
     read = reads(change)
-    plain = {str(c.target.parts[0]) for c in by_target.values() if _is_plain(c)}
+    plain = {str(c.target.parts[0]) for c in by_target.values() if is_plain(c)}
     if read <= plain and len(target.parts) == 1:
         wire = apply([change], known.after or {}).get(str(target.parts[0]))
         return Change("REMOVE", target) if wire is None else Change("SET", target, Literal(wire))

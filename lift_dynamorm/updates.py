@@ -124,6 +124,12 @@ def sources(source: Source | None) -> set[str]:
     return set()
 
 
+def is_plain(change: Change) -> bool:
+    """Tell whether a change sets or removes a whole attribute, whatever it was."""
+    whole = len(change.target.parts) == 1
+    return whole and change.action in ("SET", "REMOVE") and isinstance(change.value, Literal | None)
+
+
 def reads(change: Change) -> set[str]:
     """Name the attributes that the outcome of a change is calculated from."""
     own = {str(change.target.parts[0])} if change.action in ("ADD", "DELETE") else set()

@@ -13,7 +13,7 @@ from lift_dynamorm.model import assign, schema_of, shown_fields, stored_item
 from lift_dynamorm.operations.write import Write, exists, held_version, version_guard
 from lift_dynamorm.resolve import key_changes, resolve_changes, with_tenant
 from lift_dynamorm.scalars import NULL_WIRE, encode_datetime
-from lift_dynamorm.updates import Change, IfNotExists, Sum
+from lift_dynamorm.updates import Change, IfNotExists, Sum, is_plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,9 +52,11 @@ def update_instance(
     given = resolve_changes(schema, assignments, values, prefix)
     base = fields if stored is None else schema.without_prefix(dict(stored), prefix)
     changed = _changed_fields(schema, fields, base, given, prefix)
-    if changed and stored is not None:
+    mixed = _changed_inside(fields, base, given)
+    if (changed or mixed) and stored is not None:
         as_read = shown_fields(instance) or _as_read(schema, instance, dict(stored), base, fields, prefix)
         changed = _changed_fields(schema, fields, as_read, given, prefix)
+        _check_unmixed(schema, _changed_inside(fields, as_read, given))
     if not given and not changed and condition is None:
         if stored is None:
             msg = (
@@ -167,6 +169,19 @@ def _as_read(schema: Schema[Any], instance: Model, stored: Item, base: Item, fie
         if field.attribute in fields:
             as_read[field.attribute] = fields[field.attribute]
     return as_read
+
+
+def _changed_inside(fields: Item, base: Mapping[str, Any], given: Sequence[Change]) -> list[str]:
+    """Name attributes that differ on the instance, and of which the given changes are about a part."""
+    parts = {str(change.target.parts[0]) for change in given if not is_plain(change)}
+    return sorted(a for a in parts if not same(fields.get(a, NULL_WIRE), base.get(a, NULL_WIRE)))
+
+
+def _check_unmixed(schema: Schema[Any], attributes: Sequence[str]) -> None:
+    if attributes:
+        names = " and ".join(f"`{schema.name_of(attribute)}`" for attribute in attributes)
+        msg = f"update({schema.name}): {names} was changed on the instance and by an expression; give one of them"
+        raise UsageError(msg)
 
 
 def _stamps(schema: Schema[Any], version: int | None, now: Wire) -> list[Change]:

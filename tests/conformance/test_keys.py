@@ -7,9 +7,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
-from pydantic import create_model
+from pydantic import EmailStr, StringConstraints, create_model, field_validator
 
-from lift_dynamorm import InvalidValue, ItemExists, Model, PartitionKey, QueryError
+from lift_dynamorm import GSI, F, InvalidValue, ItemExists, Model, PartitionKey, QueryError
 from lift_dynamorm.fields import SORT_KEY
 
 from .models import DAY, Blob, Counter, Note, Reading
@@ -148,3 +148,25 @@ async def test_a_local_index_sorts_the_same_partition_otherwise(opened: Open) ->
     assert [r.place async for r in s.query(Reading).where(sensor="s").index("by_place")] == ["a", "m", "z"]
     assert [r.place async for r in s.query(Reading).where(sensor="s").order_by("-place")] == ["z", "m", "a"]
     assert [r.value async for r in s.query(Reading).where(sensor="s", place="m").consistent()] == [20]
+
+
+class Account(Model, table="accounts", pk="ACCOUNT#{id}", indexes=[GSI("by_mail", pk="MAIL#{mail}")]):
+    id: Annotated[str, StringConstraints(to_lower=True, strip_whitespace=True, max_length=9)]
+    mail: EmailStr
+
+    @field_validator("mail")
+    @classmethod
+    def lower(cls, mail: str) -> str:
+        return mail.lower()
+
+
+async def test_a_key_is_looked_for_as_its_validators_would_store_it(opened: Open) -> None:
+    s = opened(Account)
+    account = await s.create(Account(id=" ABC ", mail="Ann@EXAMPLE.com"))
+    assert (account.id, account.mail) == ("abc", "ann@example.com")
+    assert await s.get(Account, id="Abc") == account
+    assert await s.query(Account).where(mail="ANN@example.com").all() == [account]
+    assert await s.query(Account).where(F.mail.is_in(["ANN@example.com", "x"]), F.id == "ABC").all() == [account]
+    assert (await s.update(Account, {"id": "ABC"}, mail="Bob@x.org")).mail == "bob@x.org"
+    assert await s.find(Account, id="longer than nine") is None
+    await s.delete(Account, id="aBc")
