@@ -1,10 +1,16 @@
 """DynamoDB for Python web apps: typed models, sessions, transactions, tenants."""
 
+from lift_dynamorm.batch import Batch
 from lift_dynamorm.database import Database
 from lift_dynamorm.errors import (
+    BatchIncomplete,
     ConditionFailed,
     CredentialsError,
     CursorError,
+    CursorExpired,
+    CursorInvalid,
+    CursorQueryMismatch,
+    CursorTenantMismatch,
     DefinitionError,
     DynamORMError,
     InvalidItem,
@@ -32,28 +38,37 @@ from lift_dynamorm.fields import TTL, CreatedAt, Generated, Null, PartitionKey, 
 from lift_dynamorm.hooks import WriteEvent
 from lift_dynamorm.ids import new_id
 from lift_dynamorm.indexes import GSI, LSI, Table
+from lift_dynamorm.key import Found, Key
 from lift_dynamorm.model import Model
 from lift_dynamorm.query import Page, Query
 from lift_dynamorm.session import Session
-from lift_dynamorm.sync import SyncDatabase, SyncQuery, SyncSession
+from lift_dynamorm.sync import SyncBatch, SyncDatabase, SyncQuery, SyncSession
 
 __all__ = [
     "GSI",
     "LSI",
     "TTL",
+    "Batch",
+    "BatchIncomplete",
     "ConditionFailed",
     "CreatedAt",
     "CredentialsError",
     "CursorError",
+    "CursorExpired",
+    "CursorInvalid",
+    "CursorQueryMismatch",
+    "CursorTenantMismatch",
     "Database",
     "DefinitionError",
     "DynamORMError",
     "F",
+    "Found",
     "Generated",
     "InvalidItem",
     "InvalidValue",
     "ItemExists",
     "ItemNotFound",
+    "Key",
     "Model",
     "Null",
     "OutcomeUnknown",
@@ -65,6 +80,7 @@ __all__ = [
     "Session",
     "SessionClosed",
     "SortKey",
+    "SyncBatch",
     "SyncDatabase",
     "SyncQuery",
     "SyncSession",

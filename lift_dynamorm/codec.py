@@ -7,7 +7,7 @@ back equal; what would not is refused, when the class is defined where that can 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -16,11 +16,22 @@ from operator import itemgetter
 from typing import Any, Literal, get_args, get_origin
 from uuid import UUID
 
-from pydantic import BaseModel, SecretBytes, SecretStr
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    FutureDate,
+    FutureDatetime,
+    NaiveDatetime,
+    PastDate,
+    PastDatetime,
+    SecretBytes,
+    SecretStr,
+)
 
 from lift_dynamorm.conditions import same
 from lift_dynamorm.errors import DefinitionError, InvalidValue
 from lift_dynamorm.scalars import (
+    EXACT,
     NULL_WIRE,
     Wire,
     decode_any,
@@ -41,6 +52,7 @@ from lift_dynamorm.scalars import (
     encode_datetime,
     encode_decimal,
     encode_epoch,
+    encode_exactly,
     encode_float,
     encode_int,
     encode_none,
@@ -48,6 +60,7 @@ from lift_dynamorm.scalars import (
     encode_text,
     encode_time,
     encode_timedelta,
+    encode_untyped,
     encode_uuid,
     refuse,
 )
@@ -78,7 +91,7 @@ class Codec:
 
 _S, _N, _B = frozenset({"S"}), frozenset({"N"}), frozenset({"B"})
 
-ANY = Codec(_ANY_TAG, encode_any, decode_any, nullable=True)
+ANY = Codec(_ANY_TAG, encode_untyped, decode_any, nullable=True)
 EPOCH = Codec(_N, encode_epoch, decode_datetime, (datetime, int))
 EPOCH_SECONDS = Codec(_N, encode_epoch, decode_int, (datetime, int))
 _NONE = Codec(frozenset({"NULL"}), encode_none, decode_none, (type(None),), nullable=True)
@@ -105,6 +118,8 @@ SCALARS: dict[Any, Codec] = {
     Any: ANY,
     object: ANY,
 }
+SCALARS |= dict.fromkeys((AwareDatetime, NaiveDatetime, PastDatetime, FutureDatetime), SCALARS[datetime])
+SCALARS |= dict.fromkeys((PastDate, FutureDate), SCALARS[date])
 
 
 def decode_lenient(codec: Codec, wire: Wire) -> Any:
@@ -170,7 +185,7 @@ def tuple_codec(elements: Sequence[Codec], *, repeated: bool) -> Codec:
 
 def mapping_codec(key: Codec, element: Codec, where: str) -> Codec:
     """Store a dict as a map; its keys as the text of their values."""
-    if key.tags != _S and key.tags != _N:
+    if key.nullable or (key.tags != _S and key.tags != _N):
         msg = f"{where}: the keys of a map are stored as text, and are text, numbers, dates or ids"
         raise DefinitionError(msg)
     (key_tag,) = key.tags
@@ -192,9 +207,9 @@ def mapping_codec(key: Codec, element: Codec, where: str) -> Codec:
 
 def set_codec(element: Codec) -> Codec:
     """Store a set as SS, NS or BS where DynamoDB has one for its values."""
-    if len(element.tags) != 1 or not element.tags <= {"S", "N", "B"}:
-        if element.tags == _ANY_TAG:
-            return Codec(_ANY_TAG, encode_any, decode_any, (set, frozenset), is_set=True)
+    if element is ANY:
+        return Codec(_ANY_TAG, encode_untyped, decode_any, (set, frozenset), is_set=True)
+    if len(element.tags) != 1 or not element.tags <= {"S", "N", "B"} or element.nullable:
         return _set_as_list(element)
     (tag,) = element.tags
     set_tag = tag + "S"
@@ -218,18 +233,40 @@ def set_codec(element: Codec) -> Codec:
 
 
 def _set_as_list(element: Codec) -> Codec:
-    """Store a set whose values DynamoDB has no set type for as a list; pydantic makes it a set again."""
+    """Store a set whose values DynamoDB has no set type for as a sorted list; pydantic makes it a set again.
+
+    Sorted, because equal sets must be stored alike: for conditions, and to see that nothing was changed.
+    """
     encode_element, decode_element = nested_coders(element)
 
     def encode(value: Any) -> Wire:
         if not isinstance(value, set | frozenset):
             raise refuse(value, "a set")
-        return {"L": [encode_element(v) for v in value]}
+        return {"L": sorted([encode_element(v) for v in value], key=_sort_key)}
 
     def decode(wire: Wire) -> Any:
-        return [decode_element(v) for v in wire["L"]]
+        values = [decode_element(v) for v in wire["L"]]
+        try:
+            return set(values)
+        except TypeError:  # of models, as pydantic reads them
+            return values
 
     return Codec(frozenset({"L"}), encode, decode, (set, frozenset), element=element)
+
+
+def _sort_key(wire: Wire) -> str:
+    """Give values that are the same one text, whatever the order of sets and however numbers are written."""
+    ((tag, value),) = wire.items()
+    match tag:
+        case "N":
+            return f"N{Decimal(value).normalize(EXACT)}"
+        case "M":
+            return f"M{sorted((name, _sort_key(inner)) for name, inner in value.items())}"
+        case "L":
+            return f"L{[_sort_key(inner) for inner in value]}"
+        case "SS" | "NS" | "BS":
+            return f"{tag}{sorted(_sort_key({tag[0]: inner}) for inner in value)}"
+    return f"{tag}{value}"
 
 
 def choices_codec(pairs: tuple[tuple[Any, Any], ...], where: str) -> Codec:
@@ -273,13 +310,18 @@ def union_codec(codecs: Sequence[Codec], members: str, where: str, *, nullable: 
     """
     if len(codecs) == 1:
         return _optional(codecs[0]) if nullable else codecs[0]
+    if ANY in codecs:
+        raise DefinitionError(f"{where}: {members}: Any takes every value, and leaves none to the others; declare Any")
+    if sum("N" in codec.tags for codec in codecs) > 1:  # of which the one must not take the other's numbers for its own
+        codecs = [replace(c, encode=encode_exactly) if c.encode is encode_float else c for c in codecs]
     by_tag: dict[str, list[Codec]] = {}
     for codec in codecs:
         for tag in codec.tags:
             by_tag.setdefault(tag, []).append(codec)
     # What pydantic alone knows, as a dataclass, is a map most likely.
     unknown = [codec for codec in codecs if codec.tags == _ANY_TAG and not codec.is_set]
-    for tag, sharing in by_tag.items():
+    for tag in frozenset().union(*map(_written_as, codecs)):
+        sharing = [codec for codec in codecs if tag in _written_as(codec)]
         _check_union(tag, [*sharing, *unknown] if tag == "M" else sharing, members, where)
 
     def encode(value: Any) -> Wire:
@@ -337,6 +379,10 @@ def _optional(codec: Codec) -> Codec:
     )
 
 
+def _written_as(codec: Codec) -> frozenset[str]:
+    return codec.tags | {"L"} if codec.is_set else codec.tags  # an empty set is a list
+
+
 def _check_union(tag: str, sharing: list[Codec], members: str, where: str) -> None:
     if len(sharing) < 2 or tag in ("?", "BOOL"):
         return
@@ -351,9 +397,11 @@ def _check_union(tag: str, sharing: list[Codec], members: str, where: str) -> No
         models = [codec.model for codec in sharing if codec.model is not None]
         if all(_tell_apart(one, other) for at, one in enumerate(models) for other in models[at + 1 :]):
             return
-    if tag in ("L", "M") and all(codec.element is not None for codec in sharing):
-        elements = [codec.element.tags for codec in sharing if codec.element is not None]
-        if len(frozenset().union(*elements)) == sum(map(len, elements)):
+    alike = len({codec.kinds[-1] for codec in sharing}) == 1
+    if tag in ("L", "M") and alike and all(codec.element is not None for codec in sharing):
+        elements = [_written_as(codec.element) for codec in sharing if codec.element is not None]
+        together: frozenset[str] = frozenset().union(*elements)
+        if "?" not in together and len(together) == sum(map(len, elements)):
             return
     msg = (
         f"{where}: {members}: several of these are stored as DynamoDB type {tag}, "

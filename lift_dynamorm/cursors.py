@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from lift_dynamorm.errors import CursorError
+from lift_dynamorm.errors import CursorExpired, CursorInvalid, CursorQueryMismatch, CursorTenantMismatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,16 +55,16 @@ class CursorSigner:
         raw = _decoded(cursor)
         content, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
         if not any(hmac.compare_digest(mac, self._mac(key, content)) for key in self.keys):
-            raise CursorError(f"the cursor was changed, or was signed with a key that is no longer known. {_AGAIN}")
+            raise CursorInvalid(f"the cursor was changed, or was signed with a key that is no longer known. {_AGAIN}")
         expires, for_tenant, for_query, position = orjson.loads(content)
         if for_tenant != _digest(tenant.encode()):
-            raise CursorError(f"the cursor belongs to another tenant. {_AGAIN}")
+            raise CursorTenantMismatch(f"the cursor belongs to another tenant. {_AGAIN}")
         if for_query != _digest(query):
-            raise CursorError(
+            raise CursorQueryMismatch(
                 f"the cursor belongs to another query: model, index, conditions and order must stay. {_AGAIN}"
             )
         if expires < self.now():
-            raise CursorError(f"the cursor has expired. {_AGAIN}")
+            raise CursorExpired(f"the cursor has expired. {_AGAIN}")
         return position  # type: ignore[no-any-return]  # JSON that this class wrote and signed
 
     @staticmethod
@@ -83,7 +83,7 @@ def _decoded(cursor: str) -> bytes:
             return raw
     except (TypeError, ValueError):
         pass
-    raise CursorError(f"the cursor is not one of ours, or is damaged. {_AGAIN}") from None
+    raise CursorInvalid(f"the cursor is not one of ours, or is damaged. {_AGAIN}") from None
 
 
 def _digest(value: bytes) -> str:

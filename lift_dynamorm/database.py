@@ -51,6 +51,7 @@ class Database:
     cursor_lifetime: seconds for which a cursor is good.
     timeout: seconds for one operation with all its retries; 10 by default.
     require_tenant: a session without a tenant is refused; only `unscoped` leaves the tenants.
+    consumed_capacity: have every call say what it consumed, for `Session.capacity`.
     now: the clock of timestamps, of times to live and of cursors. new_id: makes the ids of `Generated` fields.
 
     Making a database does no I/O. It is meant to be made once, when the module is loaded.
@@ -69,6 +70,7 @@ class Database:
         timeout: float | None = None,
         max_connections: int = 64,
         require_tenant: bool = False,
+        consumed_capacity: bool = False,
         now: Callable[[], datetime] = _utc_now,
         new_id: Callable[[], str] = new_id,
     ) -> None:
@@ -80,6 +82,7 @@ class Database:
         self.now = now
         self.new_id = new_id
         self.require_tenant = require_tenant
+        self.consumed_capacity = consumed_capacity
         self.table_name: Callable[[str], str]
         if callable(table_names):
             self.table_name = table_names

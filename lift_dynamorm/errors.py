@@ -4,7 +4,11 @@ DynamORMError
 ├── DefinitionError              a model class that cannot work; raised where the class is defined
 ├── UsageError                   a call that cannot be right; it says what to do instead
 │   ├── QueryError               a query no index can answer, or an expression that does not fit the model
-│   ├── CursorError              a cursor that is forged, foreign or expired
+│   ├── CursorError              a cursor that cannot be gone on from; start again from the first page
+│   │   ├── CursorInvalid        it was changed, is damaged, or is signed with a key that is no longer known
+│   │   ├── CursorTenantMismatch it is another tenant's
+│   │   ├── CursorQueryMismatch  it is another query's
+│   │   └── CursorExpired        its time is over
 │   ├── SessionClosed            a write after the session's transaction has ended
 │   └── TransactionTooLarge      more than 100 operations or 4 MB
 ├── InvalidValue                 a value DynamoDB cannot store; names the field
@@ -56,7 +60,23 @@ class QueryError(UsageError):
 
 
 class CursorError(UsageError):
-    """A cursor was tampered with, belongs to another query or tenant, or has expired."""
+    """A cursor cannot be gone on from; the classes below say why."""
+
+
+class CursorInvalid(CursorError):
+    """A cursor was changed, is damaged, or was signed with a key that is no longer known."""
+
+
+class CursorTenantMismatch(CursorError):
+    """A cursor was made for another tenant."""
+
+
+class CursorQueryMismatch(CursorError):
+    """A cursor was made for another model, index, order or other conditions."""
+
+
+class CursorExpired(CursorError):
+    """A cursor was made longer ago than the database's `cursor_lifetime`."""
 
 
 class SessionClosed(UsageError):

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,10 @@ class Expression:
     __slots__ = ()
 
     def __and__(self, other: Expression) -> Expression:
-        return AllOf((self, other))
+        return AllOf((*(self.conditions if isinstance(self, AllOf) else (self,)), other))
 
     def __or__(self, other: Expression) -> Expression:
-        return AnyOf((self, other))
+        return AnyOf((*(self.conditions if isinstance(self, AnyOf) else (self,)), other))
 
     def __invert__(self) -> Expression:
         return NotThis(self)
@@ -241,8 +242,30 @@ class Path(_Comparable):
         return Default(self, value)
 
 
+class Spelled(Path):
+    """A path as text: ``"items[0].sku"``. Where its first name ends, the model tells, for a name may hold a dot."""
+
+    __slots__ = ()
+
+    def __init__(self, text: str) -> None:
+        super().__init__((text,))
+
+    def read(self, names: Iterable[str]) -> Path:
+        """Read the text as a path that begins with one of these names, or with whatever stands before a dot."""
+        text = str(self.parts[0])
+        first = max(
+            (name for name in names if text.startswith(name) and text[len(name) :][:1] in "[."), key=len, default=""
+        )
+        first = first or re.split(r"[.\[]", text, maxsplit=1)[0]
+        rest = text[len(first) :]
+        if not re.fullmatch(r"(\.[^.\[\]]+|\[\d+\])*", rest):
+            raise QueryError(f"{text!r} is no path; write one as items[0].sku, or with F: F.items[0].sku")
+        steps = re.findall(r"\.([^.\[\]]+)|\[(\d+)\]", rest)
+        return Path((first, *(name or int(index) for name, index in steps)))
+
+
 class _Fields:
-    """The start of every path: ``F.name`` or ``F["any name"]``."""
+    """The start of every path: ``F.name`` or ``F["any name"]``; ``F("age", ">", 18)`` is a condition at once."""
 
     __slots__ = ()
 
@@ -253,6 +276,13 @@ class _Fields:
 
     def __getitem__(self, name: str) -> Path:
         return Path((name,))
+
+    def __call__(self, name: str, op: str = "exists", *operands: Any) -> Expression:
+        """Build a condition in the explicit form: ``F("age", ">", 18) | F("items[0].sku", "begins_with", "x")``.
+
+        ``F("size(tags)", "<", 9)`` compares a size.
+        """
+        return explicit(name, op, operands)
 
 
 F = _Fields()
@@ -293,18 +323,19 @@ def _compare(op: str, left: Any, *operands: Any) -> Expression:
 
 
 def explicit(name: str, op: str, operands: tuple[Any, ...]) -> Expression:
-    """Build ``where("age", ">", 18)``, ``("age", "between", 1, 9)``, ``("team", "in", ["a", "b"])``."""
-    known = OPERATORS.get(op.lower().replace(" ", "_"))
+    """Build ``("age", ">", 18)``, ``("age", "between", 1, 9)``, ``("team", "in", [...])``, ``("nick", "exists")``."""
+    said = ", ".join(map(repr, (name, op, *operands)))
+    known = OPERATORS.get(str(op).lower().replace(" ", "_"))
     if known is None:
-        msg = f"where({name!r}, {op!r}, ...): the operators are {', '.join(OPERATORS)}"
-        raise QueryError(msg)
+        raise QueryError(f"({said}) is no condition: the operators are {', '.join(OPERATORS)}, behind the name")
     if known in ("between", "in") and len(operands) == 1:
+        if isinstance(operands[0], str | bytes) or not hasattr(operands[0], "__iter__"):
+            raise QueryError(f"({said}): {op} takes {'two values' if known == 'between' else 'a list of values'}")
         operands = tuple(operands[0])
-    path = Path(tuple(name.split(".")))
     wanted = {"between": 2, "exists": 0, "not_exists": 0}.get(known, 1)
     if known != "in" and len(operands) != wanted:
-        msg = f"where({name!r}, {op!r}, ...) takes {wanted} value(s), not {len(operands)}"
-        raise QueryError(msg)
+        raise QueryError(f"({said}): {op} takes {wanted} value(s), not {len(operands)}")
+    size = re.fullmatch(r"size\((.+)\)", name, re.IGNORECASE)
     if known == "not_contains":
-        return path.not_contains(*operands)
-    return _compare(known, path, *operands)
+        return NotThis(_compare("contains", Spelled(name), *operands))
+    return _compare(known, Spelled(size[1]).size() if size else Spelled(name), *operands)

@@ -73,6 +73,15 @@ class Model(BaseModel):
         if cls.__dynamorm_definition__ is not None and cls.__pydantic_complete__:
             schema_of(cls)
 
+    if not TYPE_CHECKING:  # so that a type checker still refuses unknown attributes
+
+        def __getattr__(self, name: str) -> Any:
+            if name in type(self).model_fields:
+                there = ", ".join(f"`{field}`" for field in self.__dict__)
+                msg = f"`{name}` of this {type(self).__name__} was not read, only {there}; name it in .only(...) too"
+                raise AttributeError(msg, name=name, obj=self)
+            return super().__getattr__(name)
+
 
 def schema_of(model: type[M]) -> Schema[M]:
     """Give the compiled form of a model; raises DefinitionError where it is not one that can be stored."""

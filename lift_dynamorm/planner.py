@@ -7,11 +7,14 @@ narrows more, then global indexes by how many conditions their keys take up, the
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Any
 
 from lift_dynamorm.conditions import Condition, Every, Literal, Name, Predicate, attributes, every, sort_value
 from lift_dynamorm.errors import InvalidValue, QueryError
 from lift_dynamorm.keys import LAST, SEPARATOR, Part, looks_like_tenant
+from lift_dynamorm.limits import within_limits
+from lift_dynamorm.restore import restorable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,15 +27,27 @@ if TYPE_CHECKING:
 _LOWER = (">", ">=")
 _UPPER = ("<", "<=")
 _RANGES = (*_LOWER, *_UPPER, "between", "begins_with")
+_NO_FIELD = "what is no field"
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """An index that could have answered a query: whether it does, and why or why not."""
+
+    index: str
+    taken: bool
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How a query is answered.
 
-    key: the key condition. filter: what DynamoDB evaluates on each item it reads. local: what is evaluated
-    here, because DynamoDB allows no filter on a key. forward: in ascending order of the sort key. empty: no
-    item can match, so nothing is sent. rejected: why the other indexes were not taken.
+    key: the key condition. filter: what DynamoDB evaluates on each item it reads. local: what is evaluated here,
+    because DynamoDB cannot: no filter may look at a key, or at what the index lacks, or be too long. forward: in
+    ascending order of the sort key. empty: no item can match, so nothing is sent. stored: the attributes that the
+    index holds, None for all. fetch: it gives the keys, and the items are loaded by them. missing: the attributes
+    without which an item is not in the index, though it may match.
     """
 
     index: Index
@@ -41,7 +56,27 @@ class Plan:
     local: Condition | None
     forward: bool
     empty: bool
-    rejected: tuple[tuple[str, str], ...] = ()
+    stored: frozenset[str] | None
+    fetch: bool
+    missing: tuple[str, ...] = ()
+    considered: tuple[Considered, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked for besides conditions.
+
+    order: the attribute to sort by, and whether ascending. index: the only index to consider. attributes: what is
+    needed of each item; None for all of it. fetch: an index may lack some of that, for the items are loaded by their
+    keys. others: models whose items are wanted too, out of the same partition.
+    """
+
+    order: tuple[str, bool] | None = None
+    index: str | None = None
+    consistent: bool = False
+    attributes: frozenset[str] | None = None
+    fetch: bool = False
+    others: tuple[Schema[Any], ...] = ()
 
 
 @dataclass(slots=True)
@@ -51,6 +86,7 @@ class _Candidate:
     used: list[Predicate] = field(default_factory=list)
     next: str | None = None
     empty: bool = False
+    fetch: bool = False
 
     def add_range(self, name: Name, low: Wire, high: Wire) -> None:
         """Add a range to the key condition; DynamoDB refuses an empty bound, and one whose ends are crossed."""
@@ -61,84 +97,82 @@ class _Candidate:
         self.empty |= _is_blank(high) or bool(sort_value(low) > sort_value(high))
 
 
-def plan(
-    schema: Schema[Any],
-    conditions: Sequence[Condition],
-    prefix: str,
-    *,
-    order: tuple[str, bool] | None = None,
-    index: str | None = None,
-    consistent: bool = False,
-) -> Plan:
-    """Plan a query; raises QueryError where no index answers it.
+_EVERYTHING = Wanted()
 
-    order: the attribute to sort by, and whether ascending. index: the only index to consider.
-    """
-    schema.check_tenant(prefix)
-    query = _Query(schema, conditions, prefix)
+
+def plan(schema: Schema[Any], conditions: Sequence[Condition], prefix: str, wanted: Wanted = _EVERYTHING) -> Plan:
+    """Plan a query; raises QueryError where no index answers it."""
+    for each in (schema, *wanted.others):
+        each.check_tenant(prefix)
+    query = _Query(schema, conditions, prefix, wanted)
     candidates: list[_Candidate] = []
-    rejected: list[tuple[str, str]] = []
-    for possible in (schema.key, *schema.indexes):
-        reason = _unwanted(possible, index, consistent)
-        candidate = None if reason else query.try_index(possible)
-        if candidate is None:
-            missing = sorted(
-                f"`{schema.name_of(a)}`" for k in possible.partition for a in k.fields if a not in query.equal
-            )
-            reason = reason or f"needs {' and '.join(missing)} = ..."
-        elif order is not None and order[0] not in query.equal and candidate.next != order[0]:
-            reason = f"is not sorted by `{schema.name_of(order[0])}`"
-        elif beyond := query.beyond(possible):
-            reason = f"does not hold {' and '.join(f'`{schema.name_of(a)}`' for a in sorted(beyond))}"
-        if reason:
-            rejected.append((str(possible), reason))
-        elif candidate is not None:
-            candidates.append(candidate)
+    considered: list[Considered] = []
+    for index in (schema.key, *schema.indexes):
+        found = query.consider(index)
+        if isinstance(found, str):
+            considered.append(Considered(str(index), False, found))
+        else:
+            candidates.append(found)
     if not candidates:
-        raise _no_index(schema, index, order, rejected)
+        raise _no_index(schema, wanted, considered)
     best = max(candidates, key=query.preference)
-    rejected += [(str(c.index), f"comes behind {best.index}") for c in candidates if c is not best]
+    considered = [Considered(str(best.index), True, query.merit(best)), *considered]
+    considered += [Considered(str(c.index), False, query.demerit(c, best)) for c in candidates if c is not best]
     rest = [c for c in query.conjuncts if not any(c is u for u in best.used)]
+    if wanted.others and rest:
+        raise QueryError(_only_the_partition(schema, best.index, rest))
     keys = frozenset(best.index.attributes)
+    stored = query.stored(best.index)
+    possible = [c for c in rest if attributes(c).isdisjoint(keys) and (stored is None or attributes(c) <= stored)]
+    filters = within_limits(possible)
     return Plan(
         best.index,
         every(best.key) or Every(()),
-        every(c for c in rest if attributes(c).isdisjoint(keys)),
-        every(c for c in rest if not attributes(c).isdisjoint(keys)),
-        order is None or order[1],
+        every(filters),
+        every(c for c in rest if not any(c is f for f in filters)),
+        wanted.order is None or wanted.order[1],
         best.empty,
-        tuple(rejected),
+        stored,
+        best.fetch,
+        query.missing(best.index),
+        tuple(considered),
     )
 
 
-def _unwanted(index: Index, wanted: str | None, consistent: bool) -> str:
-    if wanted is not None and wanted != str(index):
-        return f"was not asked for: .index({wanted!r}) was"
-    if consistent and index.kind == "global":
-        return "is global and cannot be read consistently"
-    return ""
-
-
-def _no_index(
-    schema: Schema[Any], index: str | None, order: tuple[str, bool] | None, rejected: Sequence[tuple[str, str]]
-) -> QueryError:
-    if index is not None and index not in {name for name, _ in rejected if name == index}:
+def _no_index(schema: Schema[Any], wanted: Wanted, considered: Sequence[Considered]) -> QueryError:
+    if wanted.index is not None and wanted.index not in [each.index for each in considered]:
         names = ", ".join(str(i) for i in (schema.key, *schema.indexes))
-        return QueryError(f"{schema.name} has no index {index!r}; it has {names}")
-    reasons = "; ".join(f"{name} {reason}" for name, reason in rejected)
-    by = f" sorted by `{schema.name_of(order[0])}`" if order else ""
+        return QueryError(f"{schema.name} has no index {wanted.index!r}; it has {names}")
+    reasons = "; ".join(f"{each.index} {each.reason}" for each in considered)
+    by = f" sorted by `{schema.name_of(wanted.order[0])}`" if wanted.order else ""
+    mend = ""
+    if "does not hold" in reasons:
+        mend = "Name what is needed of each item by .only(...), or load the items by the keys in the index: .fetch(). "
+        if schema.expiry is not None and f"`{schema.name_of(schema.expiry)}`" in reasons:
+            mend += f"`{schema.name_of(schema.expiry)}` is needed unless you say .include_expired(). "
     return QueryError(
-        f"no index answers this query on {schema.name}{by}: {reasons}. "
-        "A query needs an equality condition on each field of a partition key"
+        f"no index answers this query on {schema.name}{by}: {reasons}. {mend}"
+        "A query needs an equality condition on each field of a partition key. "
+        f"To read the whole table say scan({schema.name})"
+    )
+
+
+def _only_the_partition(schema: Schema[Any], index: Index, rest: Sequence[Condition]) -> str:
+    wrong = sorted({f"`{schema.name_of(a)}`" for condition in rest for a in attributes(condition)})
+    fields = " and ".join(f"`{schema.name_of(a)}`" for key in index.partition for a in key.fields)
+    return (
+        f"a query for several models names a partition of {index} and nothing else: {fields} = ...; take the condition "
+        f"on {' and '.join(wrong)} away, and pick from what comes"
     )
 
 
 class _Query:
     """The conditions of a query, by the attribute they are about."""
 
-    def __init__(self, schema: Schema[Any], conditions: Sequence[Condition], prefix: str) -> None:
+    def __init__(self, schema: Schema[Any], conditions: Sequence[Condition], prefix: str, wanted: Wanted) -> None:
         self.schema = schema
         self.prefix = prefix
+        self.wanted = wanted
         joined = every(conditions)
         self.conjuncts = joined.tests if isinstance(joined, Every) else () if joined is None else (joined,)
         self.equal: dict[str, Wire] = {}
@@ -159,30 +193,80 @@ class _Query:
                 self.ranges.setdefault(attribute, []).append(test)
         self.bare = schema.without_prefix(dict(self.equal), prefix) if prefix else self.equal
 
-    def beyond(self, index: Index) -> frozenset[str]:
-        """Name the attributes of the model that an index does not hold; none for one that projects all."""
-        if index.projected is None:
-            return frozenset()
-        held = index.projected.union(self.schema.key.attributes, index.attributes)
-        return frozenset(self.schema.by_attribute) - held
+    def consider(self, index: Index) -> _Candidate | str:
+        """Make an index a candidate, or say what speaks against it."""
+        wanted = self.wanted
+        if wanted.index is not None and wanted.index != str(index):
+            return f"was not asked for: .index({wanted.index!r}) was"
+        if wanted.consistent and index.kind == "global":
+            return "is global and cannot be read consistently"
+        for other in wanted.others:
+            if not any(_alike(index, theirs) for theirs in (other.key, *other.indexes)):
+                return f"is none of {other.name}"
+        candidate = self.try_index(index)
+        if candidate is None:
+            missing = {self.schema.name_of(a) for k in index.partition for a in k.fields if a not in self.equal}
+            return f"needs {' and '.join(f'`{name}`' for name in sorted(missing))} = ..."
+        if wanted.order is not None and not self.sorts(candidate, wanted.order[0]):
+            return f"is not sorted by `{self.schema.name_of(wanted.order[0])}`"
+        lacking = self.lacking(index)
+        if lacking and not wanted.fetch:
+            return f"does not hold {' and '.join(sorted(lacking))}"
+        candidate.fetch = bool(lacking)
+        return candidate
 
-    def preference(self, candidate: _Candidate) -> tuple[object, ...]:
+    def sorts(self, candidate: _Candidate, attribute: str) -> bool:
+        """Tell whether what an index gives is sorted by an attribute; its own sort key attribute is one too."""
+        first = candidate.index.sort[:1]
+        return attribute in self.equal or attribute in (candidate.next, *(key.attribute for key in first))
+
+    def stored(self, index: Index) -> frozenset[str] | None:
+        """Name the attributes that an index holds; None for all."""
+        return None if index.projected is None else index.projected.union(self.schema.key.attributes, index.attributes)
+
+    def lacking(self, index: Index) -> list[str]:
+        """Say which of the attributes that are needed an index does not hold, by the names of their fields."""
+        stored = self.stored(index)
+        if stored is None:
+            return []
+        needed = self.wanted.attributes
+        whole = needed is None
+        if needed is None:
+            needed = frozenset().union(*(s.by_attribute for s in (self.schema, *self.wanted.others)))
+        held = stored if self.wanted.others else stored | restorable(self.schema, index)
+        lacks = needed.union(*map(attributes, self.conjuncts)) - held
+        names = [f"`{self.schema.name_of(attribute)}`" for attribute in sorted(lacks)]
+        return [*names, _NO_FIELD] if whole and self.schema.model.model_config.get("extra") == "allow" else names
+
+    def preference(self, candidate: _Candidate) -> tuple[int, ...]:
         """Rank a candidate: the table's own, then what holds every item, then what takes up most conditions."""
         index = candidate.index
-        complete = not self.may_lack(index)
-        kind = (
-            2 if index.kind == "table" or (index.kind == "local" and complete) else 1 if index.kind == "global" else 0
-        )
-        return kind, complete, len(candidate.used), index.name is None
+        complete = not self.missing(index)
+        kind = 1 if index.kind == "global" else 2 if index.kind == "table" or complete else 0
+        return kind, complete, not candidate.fetch, len(candidate.used), index.name is None
 
-    def may_lack(self, index: Index) -> bool:
-        """Tell whether items that match the query may be missing in an index, for want of a field of its key."""
-        for attribute in index.fields if index.name is not None else ():
-            codec = self.schema.by_attribute[attribute].codec
-            known = attribute in self.equal or attribute in self.ranges
-            if codec.nullable and not known:
-                return True
-        return False
+    def merit(self, best: _Candidate) -> str:
+        """Say why a candidate is taken."""
+        names = sorted({self.schema.name_of(str(a)) for test in best.used for a in attributes(test)})
+        taken = f"is narrowed by {' and '.join(f'`{name}`' for name in names)}" if names else "has a constant key"
+        return taken + (", and the items are loaded by their keys" if best.fetch else "")
+
+    def demerit(self, candidate: _Candidate, best: _Candidate) -> str:
+        """Say why a candidate comes behind another."""
+        reasons = (
+            f"lags behind {best.index}" if candidate.index.kind == "global" else "may lack items that match",
+            "may lack items that match",
+            "would need the items to be loaded by their keys",
+            f"is narrowed by fewer conditions than {best.index}",
+        )
+        ranks = zip(self.preference(best), self.preference(candidate), reasons, strict=False)
+        return next((reason for ours, theirs, reason in ranks if ours != theirs), f"is no better than {best.index}")
+
+    def missing(self, index: Index) -> tuple[str, ...]:
+        """Name the fields without which an item that matches is not in an index; none where all that match are."""
+        optional = (a for a in index.fields if self.schema.by_attribute[a].codec.nullable)
+        known = self.equal.keys() | self.ranges.keys()
+        return () if index.name is None else tuple(sorted(a for a in optional if a not in known))
 
     def try_index(self, index: Index) -> _Candidate | None:
         """See whether the conditions name one partition of an index, and how far they go into its sort key."""
@@ -204,7 +288,7 @@ class _Query:
                 return None
             candidate.key.append(Predicate("=", Name((key.attribute,)), (Literal(wire),)))
             candidate.used += [self.equalities[a] for a in key.fields]
-        for key in index.sort:
+        for key in () if self.wanted.others else index.sort:
             going_on = self._template(candidate, key) if key.template is not None else self._plain(candidate, key)
             if not going_on:
                 break
@@ -252,7 +336,11 @@ class _Query:
     def _template(self, candidate: _Candidate, key: KeyAttribute) -> bool:
         assert key.template is not None
         name = Name((key.attribute,))
-        text, part = key.template.lead(self.bare)
+        try:
+            text, part = key.template.lead(self.bare)
+        except InvalidValue:  # a number that its padded part cannot hold: no item has such a key
+            candidate.empty = True
+            return False
         used = key.fields if part is None else key.fields[: key.fields.index(part.field)]
         candidate.used += [self.equalities[a] for a in used]
         if part is None:
@@ -270,7 +358,11 @@ class _Query:
                 candidate.key.append(Predicate("begins_with", name, (Literal({"S": start}),)))
             candidate.used.append(longest)
         elif tests:
-            low, high = _bounds(tests, part, final=final)
+            bounds = _bounds(tests, part, final=final)
+            if bounds is None:
+                candidate.empty = True
+                return False
+            low, high = bounds
             candidate.add_range(name, {"S": text + low}, {"S": text + high})
             if final:
                 candidate.used += [t for t in tests if t.op in (">=", "<=", "between")]
@@ -279,21 +371,45 @@ class _Query:
         return False
 
 
-def _bounds(tests: Sequence[Predicate], part: Part, *, final: bool) -> tuple[str, str]:
-    """Give the narrowest range of key text that holds every value the tests allow.
+def _bounds(tests: Sequence[Predicate], part: Part, *, final: bool) -> tuple[str, str] | None:
+    """Give the narrowest range of key text that holds every value the tests allow; None where they allow none.
 
     Where more text follows the part, a value that is a prefix of another one sorts by that text, so the upper
     bound is cut at the first character in front of ``#``.
     """
-    lows = [part.text(_wire(t), ordered=True) for t in tests if t.op in (*_LOWER, "between")]
-    highs = [part.text(_wire(t, -1), ordered=True) for t in tests if t.op in (*_UPPER, "between")]
-    high = min(highs, default=None)
+    lows = [_bound(part, _wire(t), low=True) for t in tests if t.op in (*_LOWER, "between")]
+    highs = [_bound(part, _wire(t, -1), low=False) for t in tests if t.op in (*_UPPER, "between")]
+    if None in lows or None in highs:
+        return None
+    low = max((text for text in lows if text is not None), default="")
+    high = min((text for text in highs if text is not None), default=None)
     if high is None:
-        return max(lows, default=""), LAST
+        return low, LAST
     if not final:
         cut = next((i for i, character in enumerate(high) if character < SEPARATOR), len(high))
         high = high[:cut] + LAST
-    return max(lows, default=""), high
+    return low, high
+
+
+def _bound(part: Part, wire: Wire, *, low: bool) -> str | None:
+    """Render a bound of a range; for a padded part the nearest number that it can hold, None where there is none."""
+    if part.width:
+        most = 10**part.width - 1
+        number = Decimal(wire["N"]).to_integral_value(ROUND_CEILING if low else ROUND_FLOOR)
+        if number > most if low else number < 0:
+            return None
+        wire = {"N": str(max(0, min(int(number), most)))}
+    return part.text(wire, ordered=True)
+
+
+def _alike(index: Index, other: Index) -> bool:
+    """Tell whether two models mean the same index of a table: by its name and by what its key attributes are called."""
+    return (index.name, index.kind, index.attributes, len(index.partition)) == (
+        other.name,
+        other.kind,
+        other.attributes,
+        len(other.partition),
+    )
 
 
 def _wire(test: Predicate, at: int = 0) -> Wire:

@@ -3,39 +3,47 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
-import orjson
+from pydantic import BaseModel
 
-from lift_dynamorm.conditions import Condition, Placeholders, render
+from lift_dynamorm.collection import check_told_apart
 from lift_dynamorm.errors import ItemNotFound, QueryError, UsageError
-from lift_dynamorm.expressions import Expression, F, Path, explicit
+from lift_dynamorm.explain import Explanation, explain
+from lift_dynamorm.expressions import Expression, F, Path
 from lift_dynamorm.model import Model, schema_of
-from lift_dynamorm.operations.query import pages, position_of, request
-from lift_dynamorm.planner import Plan, plan
+from lift_dynamorm.operations.query import Reading
+from lift_dynamorm.operations.shape import Part, Shape
+from lift_dynamorm.planner import Wanted, plan
+from lift_dynamorm.projection import Selection
 from lift_dynamorm.resolve import resolve, resolve_path
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from lift_dynamorm.operations.context import Context
     from lift_dynamorm.session import Session
 
     Item = dict[str, Any]
 
-M = TypeVar("M", bound=Model)
+R = TypeVar("R")
+P = TypeVar("P", bound=BaseModel)
+A = TypeVar("A", bound=Model)
+B = TypeVar("B", bound=Model)
+C = TypeVar("C", bound=Model)
+D = TypeVar("D", bound=Model)
 
 DEFAULT_PAGE = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Page(Generic[M]):
+class Page(Generic[R]):
     """Some items, and the cursor to the next ones; None where there are none."""
 
-    items: list[M]
+    items: list[R]
     cursor: str | None
 
-    def __iter__(self) -> Iterator[M]:
+    def __iter__(self) -> Iterator[R]:
         return iter(self.items)
 
     def __len__(self) -> int:
@@ -43,57 +51,26 @@ class Page(Generic[M]):
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
-    """What a query will do. `request` is what will be sent first; `rejected` tells why not another index."""
-
-    model: str
-    index: str
-    request: dict[str, Any]
-    local: bool
-    warnings: tuple[str, ...]
-    rejected: tuple[tuple[str, str], ...]
-
-    def __str__(self) -> str:
-        lines = [f"query {self.model} by {self.index}"]
-        names, values = (
-            self.request.get("ExpressionAttributeNames", {}),
-            self.request.get("ExpressionAttributeValues", {}),
-        )
-        for title, part in (("key", "KeyConditionExpression"), ("filter", "FilterExpression")):
-            if part in self.request:
-                lines.append(f"  {title:8} {_readable(self.request[part], names, values)}")
-        lines += [f"  warning  {warning}" for warning in self.warnings]
-        lines += [f"  not by   {name}, which {reason}" for name, reason in self.rejected]
-        return "\n".join(lines)
-
-
-def _readable(expression: str, names: dict[str, str], values: dict[str, Any]) -> str:
-    for placeholder in sorted((*names, *values), key=len, reverse=True):
-        text = names.get(placeholder) or repr(next(iter(values[placeholder].values())))
-        expression = expression.replace(placeholder, text)
-    return expression
-
-
-@dataclass(frozen=True, slots=True)
-class Asked(Generic[M]):
-    """What has been said so far; every call of the builder gives a new one."""
+class Asked(Generic[R]):
+    """What has been said so far of a read of a model that gives `R`; every call of the builder gives a new one."""
 
     session: Session
-    model: type[M]
+    model: type[Model]
     conditions: tuple[Expression, ...] = ()
-    order: str | None = None
     most: int | None = None
     chosen: str | None = None
     is_consistent: bool = False
+    selection: Selection[Any] | None = None
+    with_expired: bool = False
 
     def where(self, *conditions: Any, **equal: Any) -> Self:
         """Keep items for which all conditions hold.
 
-        Three forms: ``where(F.joined > day)``, ``where(team="core")`` and ``where("joined", ">", day)``.
+        Three forms: ``where(F.joined > day)``, ``where(team="core")`` and ``where("joined", ">", day)``. In the third
+        one too conditions can be joined: ``where(F("joined", ">", day) | F("nick", "not_exists"))``.
         """
         if conditions and isinstance(conditions[0], str):
-            name, op, *operands = (*conditions, "exists") if len(conditions) == 1 else conditions
-            conditions = (explicit(name, op, tuple(operands)),)
+            conditions = (F(*conditions),)
         for condition in conditions:
             if not isinstance(condition, Expression):
                 msg = (
@@ -102,10 +79,6 @@ class Asked(Generic[M]):
                 raise QueryError(msg)
         more = (*conditions, *(F[name] == value for name, value in equal.items()))
         return replace(self, conditions=(*self.conditions, *more))
-
-    def order_by(self, field: str | Path) -> Self:
-        """Sort by the sort key: ``"joined"``, or ``"-joined"`` for descending."""
-        return replace(self, order=str(field))
 
     def limit(self, most: int) -> Self:
         """Stop after so many items; for `page`, the size of a page."""
@@ -121,89 +94,158 @@ class Asked(Generic[M]):
         """Read what was written last, at twice the cost; not possible on a global index."""
         return replace(self, is_consistent=True)
 
-    def explain(self) -> Explanation:
-        """Say what the query will do, without doing it."""
+    def include_expired(self) -> Self:
+        """Give items whose time to live is over too, where DynamoDB has not deleted them yet."""
+        return replace(self, with_expired=True)
+
+    def _only(self, what: tuple[Any, ...]) -> Any:
+        """Select what is given of each item; see `Query.only`."""
+        if self.selection is not None or not what:
+            raise UsageError("only() is said once, and names fields or a smaller model")
+        schema = schema_of(self.model)
+        if isinstance(what[0], type) and issubclass(what[0], BaseModel):
+            smaller, *more = what
+            if more:
+                raise UsageError(f"only({smaller.__name__}, ...): give one model, or names of fields")
+            return replace(self, selection=Selection(schema, smaller.model_fields, smaller))
+        for name in what:
+            if not isinstance(name, str):
+                raise UsageError(f"only({name!r}): give names of fields, or a smaller model")
+        return replace(self, selection=Selection(schema, what))
+
+
+@dataclass(frozen=True, slots=True)
+class AskedByKey(Asked[R]):
+    """What has been said so far of a query."""
+
+    order: tuple[str, bool] | None = None
+    fetches: bool = False
+    others: tuple[type[Model], ...] = ()
+
+    def order_by(self, field: str | Path) -> Self:
+        """Sort by the sort key: ``"joined"``, or ``"-joined"`` for descending.
+
+        The sort key's own attribute is a name for it too, where it is made by a template: ``"-sk"``.
+        """
+        if isinstance(field, Path):
+            return replace(self, order=(str(field), True))
+        return replace(self, order=(field.removeprefix("-"), not field.startswith("-")))
+
+    def fetch(self) -> Self:
+        """Load the items by their keys, 100 at a time, where the index does not hold all that is needed of them."""
+        return replace(self, fetches=True)
+
+    def explain(self, *, item_size: int = 1024) -> Explanation:
+        """Say what the query will do, without doing it. item_size: bytes that an item is assumed to take."""
         if callable(self.session.tenant):
             raise UsageError("explain() needs a session whose tenant is known")
-        context = self.session.context()
-        schema = schema_of(self.model)
-        chosen = self._plan(context.prefix)
-        warnings = []
-        if chosen.filter is not None or chosen.local is not None:
-            warnings.append("items that the filter drops are read and paid for")
-        if any(schema.by_attribute[a].codec.nullable for a in chosen.index.fields if chosen.index.name is not None):
-            warnings.append(
-                f"items without {' or '.join(sorted(map(schema.name_of, chosen.index.fields)))} are not in it"
-            )
-        if chosen.index.kind == "global":
-            warnings.append("a global index lags behind the table")
-        sent = request(
-            context,
-            schema_of(self.model),
-            chosen,
-            consistent=self.is_consistent,
-            page_size=self._size(chosen),
-            start=None,
-        )
-        return Explanation(
-            self.model.__name__, str(chosen.index), sent, chosen.local is not None, tuple(warnings), chosen.rejected
-        )
+        return explain(self._reading(self.session.context()), self.most, item_size)
 
-    def _plan(self, prefix: str) -> Plan:
-        schema = schema_of(self.model)
-        conditions: list[Condition] = [resolve(schema, condition, prefix) for condition in self.conditions]
+    def _including(self, models: tuple[type[Model], ...]) -> Any:
+        """Give items of other models in the same partition too; see `Query.including`."""
+        if self.selection is not None:
+            raise UsageError("only() and including() do not go together: the models have different fields")
+        others = (*self.others, *models)
+        check_told_apart([schema_of(model) for model in (self.model, *others)])
+        return replace(self, others=others)
+
+    def _reading(self, context: Context, *, counting: bool = False) -> Reading[R]:
+        schema, *others = (schema_of(model) for model in (self.model, *self.others))
+        shape: Shape[R] = Shape((schema, *others))
+        if counting:
+            shape = Shape((schema, *others), frozenset())
+        elif self.selection is not None:
+            shape = Part((schema,), self.selection.attributes, self.selection)
+        needed = shape.attributes
+        if needed is not None and not self.with_expired:
+            needed = needed.union(each.expiry for each in shape.schemas if each.expiry is not None)
         order = None
         if self.order is not None:
-            name = self.order.removeprefix("-")
-            order = (str(resolve_path(schema, Path((name,))).name.parts[0]), not self.order.startswith("-"))
-        return plan(schema, conditions, prefix, order=order, index=self.chosen, consistent=self.is_consistent)
+            name, forward = self.order
+            hidden = name in schema.hidden
+            order = (name if hidden else str(resolve_path(schema, Path((name,))).name.parts[0]), forward)
+        chosen = plan(
+            schema,
+            [resolve(schema, condition, context.prefix) for condition in self.conditions],
+            context.prefix,
+            Wanted(order, self.chosen, self.is_consistent, needed, self.fetches, tuple(others)),
+        )
+        unit = self.session.unit_of_work
+        notes_reads = unit is not None and unit.keeps_reads and chosen.index.kind != "global"
+        return Reading(context, unit, shape, chosen, self.is_consistent or notes_reads, self.with_expired)
 
-    def _size(self, chosen: Plan) -> int | None:
-        """How many items to ask for at once: no limit beside a filter, or it would take a request per item."""
-        return None if chosen.filter is not None or chosen.local is not None else self.most
 
-
-class Query(Asked[M]):
+class Query(AskedByKey[R]):
     """A query on a model. Build it with `where`, `order_by`, `limit`; read it with ``async for`` or a verb."""
 
     __slots__ = ()
 
-    def __aiter__(self) -> AsyncIterator[M]:
-        return self._items()
+    @overload
+    def only(self, *fields: str) -> Self: ...
 
-    async def _items(self) -> AsyncIterator[M]:
-        async for prefix, items in self._limited():
-            for item in items:
-                yield schema_of(self.model).decode(item, prefix)
+    @overload
+    def only(self, model: type[P], /) -> Query[P]: ...
 
-    async def _limited(self) -> AsyncIterator[tuple[str, list[Item]]]:
+    def only(self, *what: Any) -> Any:
+        """Read less of each item: ``only("id", "name")`` gives partial instances, ``only(Small)`` a smaller model's.
+
+        A partial instance has these fields and those of its key, and cannot be written.
+        """
+        return self._only(what)
+
+    @overload
+    def including(self, a: type[A], /) -> Query[R | A]: ...
+
+    @overload
+    def including(self, a: type[A], b: type[B], /) -> Query[R | A | B]: ...
+
+    @overload
+    def including(self, a: type[A], b: type[B], c: type[C], /) -> Query[R | A | B | C]: ...
+
+    @overload
+    def including(self, a: type[A], b: type[B], c: type[C], d: type[D], /) -> Query[R | A | B | C | D]: ...
+
+    def including(self, *models: type[Model]) -> Any:
+        """Give the items of other models in the same partition too, each as its class, in the order of the sort key.
+
+        The conditions name the partition, by the fields of the first model.
+        """
+        return self._including(models)
+
+    async def __aiter__(self) -> AsyncIterator[R]:
+        reading = self._reading(await self.session.open())
+        async for items in self._limited(reading):
+            for at in range(0, len(items), reading.at_once):
+                for given in await reading.give(items[at : at + reading.at_once]):
+                    yield given
+
+    async def _limited(self, reading: Reading[R]) -> AsyncIterator[Sequence[Item]]:
         left = self.most
-        async for context, _, items in self._pages(None, left):
-            yield context.prefix, items[:left]
+        async for found in reading.pages(left):
+            yield found.items[:left]
             if left is not None:
-                left -= len(items)
+                left -= len(found.items)
                 if left <= 0:
                     return
 
-    async def all(self) -> list[M]:
+    async def all(self) -> list[R]:
         """Read every item, up to the limit, into a list."""
-        decode = schema_of(self.model).decode
-        return [decode(item, prefix) async for prefix, items in self._limited() for item in items]
+        reading = self._reading(await self.session.open())
+        return [given async for items in self._limited(reading) for given in await reading.give(items)]
 
-    async def first(self) -> M | None:
+    async def first(self) -> R | None:
         """Read the first item; None where there is none."""
-        async for item in self.limit(1):
-            return item
-        return None
+        items = await self.limit(1).all()
+        return items[0] if items else None
 
-    async def one(self) -> M:
+    async def one(self) -> R:
         """Read the only item; `ItemNotFound` where there is none, `QueryError` where there are several."""
         item = await self.one_or_none()
         if item is None:
             raise ItemNotFound(f"one(): no {self.model.__name__} matches; one_or_none() allows that")
         return item
 
-    async def one_or_none(self) -> M | None:
+    async def one_or_none(self) -> R | None:
         """Read the only item, None where there is none; `QueryError` where there are several."""
         items = await self.limit(2).all()
         if len(items) > 1:
@@ -212,44 +254,25 @@ class Query(Asked[M]):
 
     async def count(self) -> int:
         """Count the items, up to the limit. Reading them is paid for all the same."""
-        total = 0
-        async for _, _, items in self._pages(None, self.most):
-            total += len(items)
-            if self.most is not None and total >= self.most:
-                return self.most
-        return total
+        return await self._reading(await self.session.open(), counting=True).count(self.most)
 
-    async def page(self, after: str | None = None) -> Page[M]:
+    async def page(self, after: str | None = None) -> Page[R]:
         """Read one page of `limit` items (50 by default), with the cursor to the next one.
 
         after: the cursor of the page before; None or "" for the first. Raises CursorError.
         """
-        schema, size = schema_of(self.model), self.most or DEFAULT_PAGE
-        collected: list[Item] = []
-        async for context, chosen, items in self._pages(after or None, size + 1):
-            collected += items
-            if len(collected) > size:
-                position = position_of(schema, chosen, collected[size - 1])
-                cursor = context.cursors.sign(position, query=self._fingerprint(context, chosen), tenant=context.prefix)
-                return Page([schema.decode(item, context.prefix) for item in collected[:size]], cursor)
-        return Page([schema.decode(item, context.prefix) for item in collected], None)
-
-    async def _pages(self, after: str | None, most: int | None) -> AsyncIterator[tuple[Context, Plan, list[Item]]]:
         context = await self.session.open()
-        schema = schema_of(self.model)
-        chosen = self._plan(context.prefix)
+        reading, size = self._reading(context), self.most or DEFAULT_PAGE
         start = None
-        if after is not None:
-            start = context.cursors.open(after, query=self._fingerprint(context, chosen), tenant=context.prefix)
-        sized = replace(self, most=most)
-        payload = request(
-            context, schema, chosen, consistent=self.is_consistent, page_size=sized._size(chosen), start=start
-        )
-        async for items in pages(context, schema, chosen, payload, self.session.unit_of_work):
-            yield context, chosen, items
-
-    def _fingerprint(self, context: Context, chosen: Plan) -> bytes:
-        sent = request(context, schema_of(self.model), chosen, consistent=False, page_size=None, start=None)
-        local = Placeholders()
-        text = render(chosen.local, local) if chosen.local is not None else ""
-        return orjson.dumps([self.model.__name__, sent, text, local.names, local.values], option=orjson.OPT_SORT_KEYS)
+        if after:
+            start = context.cursors.open(after, query=reading.fingerprint, tenant=context.prefix)
+        items: list[Item] = []
+        places: list[Item] = []
+        async for found in reading.pages(size + 1, start):
+            items += found.items
+            places += found.places
+            if len(items) > size:
+                position = reading.position_of(places[size - 1])
+                cursor = context.cursors.sign(position, query=reading.fingerprint, tenant=context.prefix)
+                return Page(await reading.give(items[:size]), cursor)
+        return Page(await reading.give(items), None)

@@ -24,6 +24,7 @@ from lift_dynamorm.expressions import (
     NotThis,
     Path,
     Size,
+    Spelled,
 )
 from lift_dynamorm.indexes import refuse_marked_key
 from lift_dynamorm.keys import RESERVED, looks_like_tenant
@@ -53,6 +54,8 @@ class Place:
 
 def resolve_path(schema: Schema[Any], path: Path) -> Place:
     """Check a path against the model, and find what lies at its end."""
+    if isinstance(path, Spelled):
+        path = path.read((*schema.fields, *schema.by_attribute))
     first, *rest = path.parts
     field = _field(schema, str(first))
     if field is None:

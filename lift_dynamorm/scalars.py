@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from base64 import b64decode, b64encode
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from pydantic import SecretBytes, SecretStr
+from pydantic import Secret, SecretBytes, SecretStr
 
 from lift_dynamorm.errors import InvalidValue
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Wire = dict[str, Any]
 NULL_WIRE: Wire = {"NULL": True}
 MAX_DIGITS = 38
+EXACT = Context(prec=MAX_DIGITS)
 _INT_LIMIT = 10**MAX_DIGITS
 _MAX_MAGNITUDE = 125
 _MIN_MAGNITUDE = -130
@@ -200,7 +201,7 @@ def decode_none(wire: Wire) -> None:
 
 
 def encode_secret(encode: Callable[[Any], Wire], value: Any) -> Wire:
-    if not isinstance(value, SecretStr | SecretBytes):
+    if not isinstance(value, SecretStr | SecretBytes | Secret):
         raise refuse("(hidden)", "a pydantic secret")
     return encode(value.get_secret_value())
 
@@ -218,21 +219,30 @@ def encode_epoch(value: Any) -> Wire:
 
 
 def encode_any(value: Any) -> Wire:
-    """Encode by the value's own type, for `Any` and for attributes that are no field."""
+    """Encode by the value's own type, for operands: beside a number field any number will do."""
+    encode = _NUMBERS.get(type(value))
+    return encode(value) if encode is not None else encode_untyped(value)
+
+
+def encode_untyped(value: Any) -> Wire:
+    """Encode by the value's own type what is read by its DynamoDB type: for `Any` and attributes that are no field."""
     kind = type(value)
-    encode = _BY_TYPE.get(kind)
+    encode = _UNTYPED.get(kind)
     if encode is not None:
         return encode(value)
     if value is None:
         return NULL_WIRE
     if kind is list:
-        return {"L": [encode_any(v) for v in value]}
+        return {"L": [encode_untyped(v) for v in value]}
     if kind is dict:
-        return {"M": {_map_key(k): encode_any(v) for k, v in value.items()}}
+        return {"M": {_map_key(k): encode_untyped(v) for k, v in value.items()}}
     if kind is set or kind is frozenset:
         return _encode_any_set(value)
-    msg = f"a {kind.__name__} in an untyped field would not read back equal; declare the field's type"
-    raise InvalidValue(msg)
+    raise _unequal(value)
+
+
+def _unequal(value: object) -> InvalidValue:
+    return InvalidValue(f"{value!r:.200} ({type(value).__name__}) would not read back equal here; declare its type")
 
 
 def _map_key(key: Any) -> str:
@@ -242,34 +252,57 @@ def _map_key(key: Any) -> str:
 
 
 def _encode_any_set(value: Any) -> Wire:
-    wires = [encode_any(v) for v in value]
+    wires = [encode_untyped(v) for v in value]
     tags = {tag for wire in wires for tag in wire}
     if len(tags) == 1 and (tag := tags.pop()) in ("S", "N", "B"):
         return {tag + "S": [wire[tag] for wire in wires]}
     raise refuse(value, "a set DynamoDB can store: not empty, and all text, all numbers or all bytes")
 
 
-_BY_TYPE: dict[type, Callable[[Any], Wire]] = {
+def encode_exactly(value: Any) -> Wire:
+    """Write a float where other numbers may stand: 1e23 in full, 99999999999999991611392, as 10**23 is another."""
+    wire = encode_float(value)
+    if not isinstance(value, float) or not value.is_integer():
+        return wire
+    try:
+        return encode_int(int(value))
+    except InvalidValue:
+        raise _unequal(value) from None
+
+
+def _encode_any_decimal(value: Decimal) -> Wire:
+    """Take only what reads back as Decimal, not 0.5 and refuse 0.1."""
+    wire = encode_decimal(value)
+    if type(number_any(wire["N"])) is not Decimal:
+        raise _unequal(value)
+    return wire
+
+
+_NUMBERS: dict[type, Callable[[Any], Wire]] = {int: encode_int, float: encode_float, Decimal: encode_decimal}
+_UNTYPED: dict[type, Callable[[Any], Wire]] = {
     str: encode_text,
     int: encode_int,
-    float: encode_float,
+    float: encode_exactly,
     bool: encode_bool,
-    Decimal: encode_decimal,
+    Decimal: _encode_any_decimal,
     bytes: encode_bytes,
     bytearray: encode_bytes,
 }
 
 
 def number_any(text: str) -> int | float | Decimal:
-    """Read a number as int or float where that keeps every digit, otherwise as Decimal."""
+    """Read a whole number as int, another as float where that keeps every digit, otherwise as Decimal.
+
+    How it is written does not matter: most engines write 1e+23 out in digits.
+    """
     try:
         return int(text)
     except ValueError:
         exact = Decimal(text)
+        if exact == exact.to_integral_value():
+            return int(exact)
         near = float(text)
-        if Decimal(repr(near)) == exact:
-            return int(near) if near.is_integer() and abs(near) < 2**53 else near
-        return exact
+        return near if Decimal(repr(near)) == exact else exact
 
 
 def decode_any(wire: Wire) -> Any:

@@ -194,8 +194,18 @@ class Schema(Generic[M]):
             raise UsageError(f"the key of {self.name} also needs {', '.join(f'{name}=...' for name in missing)}")
         return wires
 
+    def check_whole(self, instance: M) -> None:
+        """Refuse to write an instance of which only a part was read."""
+        if not self.fields.keys() <= instance.__dict__.keys():
+            lacking = ", ".join(f"`{name}`" for name in self.fields if name not in instance.__dict__)
+            raise UsageError(
+                f"this {self.name} is partial and cannot be written: {lacking} was not read. Use the key form, as in "
+                f"update({self.name}, {{...}}, ...) and delete({self.name}, ...), or read all of it, without .only()"
+            )
+
     def key_of_instance(self, instance: M, prefix: str) -> Item:
         """Make the table key of an instance."""
+        self.check_whole(instance)
         values: Item = {}
         for attribute in self.key.fields:
             field = self.by_attribute[attribute]
@@ -221,7 +231,7 @@ class Schema(Generic[M]):
             wire = stored.get(attribute)
             if wire is None:  # the key is there, by its template, but not the field
                 continue
-            if attribute in self.prefixed:
+            if attribute in self.prefixed and "S" in wire:
                 wire = {"S": without_tenant(wire["S"])}
             field = self.by_attribute[attribute]
             if not same(field.codec.encode(instance.__dict__[field.name]), wire):
@@ -267,6 +277,10 @@ class Schema(Generic[M]):
                 return False
         return True
 
+    def owns_all(self, prefix: str, *, pinned: bool) -> bool:
+        """Tell whether nothing but this model's and this tenant's can be found; pinned: under one partition key."""
+        return not self._key_patterns and (pinned or not (prefix or self._may_be_reserved))
+
     def has_expired(self, item: Mapping[str, Wire], now: datetime) -> bool:
         """Tell whether an item's time to live is over, though DynamoDB may still hold it."""
         if self.expiry is None:
@@ -274,8 +288,11 @@ class Schema(Generic[M]):
         ends = item.get(self.expiry, NULL_WIRE).get("N")
         return ends is not None and float(ends) <= now.timestamp()
 
-    def decode(self, item: Item, prefix: str) -> M:
-        """Make an instance from a stored item; `InvalidItem` where it does not fit the model."""
+    def decode(self, item: Item, prefix: str, part: type[BaseModel] | None = None) -> M:
+        """Make an instance from a stored item; `InvalidItem` where it does not fit the model.
+
+        part: the class to make one of instead, of some of the model's fields.
+        """
         data: dict[str, Any] = {}
         decoders = self._decoders
         fields = self.without_prefix(item, prefix) if prefix and self.prefixed else item
@@ -292,11 +309,11 @@ class Schema(Generic[M]):
             if key not in data:
                 data[key] = absent
         try:
-            instance = self.model.model_validate(data)
+            instance: Any = (part or self.model).model_validate(data)
         except ValidationError as error:
             raise self._invalid_item(item, error) from None
         object.__setattr__(instance, "_stored", item)
-        return instance
+        return instance  # type: ignore[no-any-return]  # `part` is known to the one caller that gives it
 
     def _decode_leniently(self, item: Item) -> dict[str, Any]:
         data: dict[str, Any] = {}

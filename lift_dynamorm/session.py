@@ -6,20 +6,25 @@ from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
+from lift_dynamorm.batch import Batch
+from lift_dynamorm.capacity import Capacity, Meter
 from lift_dynamorm.errors import ItemNotFound, UsageError
 from lift_dynamorm.expressions import Assignment
 from lift_dynamorm.hooks import WriteEvent
+from lift_dynamorm.key import Key, key_values
 from lift_dynamorm.keys import tenant_prefix
 from lift_dynamorm.model import Model, schema_of, stored_item
 from lift_dynamorm.operations import raw
+from lift_dynamorm.operations.batch import batch_get
 from lift_dynamorm.operations.check import check_instance, check_key
 from lift_dynamorm.operations.context import Context
 from lift_dynamorm.operations.delete import delete_instance, delete_key
-from lift_dynamorm.operations.get import get_item
+from lift_dynamorm.operations.get import current_item
 from lift_dynamorm.operations.put import create, put
-from lift_dynamorm.operations.read import load_one, note_read, note_shown, visible
-from lift_dynamorm.operations.transact import commit, commit_one
-from lift_dynamorm.operations.unique import claims, pin, touched
+from lift_dynamorm.operations.read import load_one, visible
+from lift_dynamorm.operations.store import store
+from lift_dynamorm.operations.transact import commit
+from lift_dynamorm.operations.transact_get import transact_get
 from lift_dynamorm.operations.update import update_instance, update_key
 from lift_dynamorm.query import Query
 from lift_dynamorm.resolve import resolve
@@ -32,9 +37,8 @@ if TYPE_CHECKING:
     from lift_dynamorm.conditions import Condition
     from lift_dynamorm.database import Database
     from lift_dynamorm.expressions import Expression
+    from lift_dynamorm.key import Found
     from lift_dynamorm.operations.wire import Execute
-    from lift_dynamorm.operations.write import Write
-    from lift_dynamorm.schema import Schema
     from lift_dynamorm.sync import SyncSession
     from lift_dynamorm.transport.retry import RetryTransport
 
@@ -44,6 +48,11 @@ if TYPE_CHECKING:
     Isolation = Literal["read-committed", "serializable"]
 
 M = TypeVar("M", bound=Model)
+A = TypeVar("A", bound=Model)
+B = TypeVar("B", bound=Model)
+C = TypeVar("C", bound=Model)
+D = TypeVar("D", bound=Model)
+E = TypeVar("E", bound=Model)
 
 _NO_KEY: Mapping[str, Any] = MappingProxyType({})
 
@@ -58,7 +67,7 @@ class Session:
     deadline: `time.monotonic()` seconds at which every operation gives up.
     """
 
-    __slots__ = ("_blocking", "_context", "_database", "_sync", "_transport", "_work", "deadline", "tenant")
+    __slots__ = ("_blocking", "_context", "_database", "_meter", "_sync", "_transport", "_work", "deadline", "tenant")
 
     def __init__(
         self, database: Database, transport: RetryTransport, *, tenant: Tenant = None, deadline: float | None = None
@@ -67,6 +76,7 @@ class Session:
         self._transport = transport
         self._blocking = False
         self._work = Work()
+        self._meter = Meter(database.table_name) if database.consumed_capacity else None
         self._context: Context | None = None
         self._sync: SyncSession | None = None
         self.tenant = tenant
@@ -88,7 +98,7 @@ class Session:
             from lift_dynamorm.sync import SyncSession
 
             twin = Session(self._database, self._transport.blocking, tenant=self.tenant, deadline=self.deadline)
-            twin._blocking, twin._work = True, self._work
+            twin._blocking, twin._work, twin._meter = True, self._work, self._meter
             self._sync = SyncSession(twin)
         return self._sync
 
@@ -104,14 +114,27 @@ class Session:
                 self._transport,
                 tenant_prefix(tenant) if tenant is not None else "",
                 self.deadline,
-                database.table_name,
+                database.table_name if self._meter is None else self._meter.table_name,
                 database.now,
                 database.cursors,
                 database.new_id,
                 self._blocking,
                 database.read_hooks,
+                self._meter,
             )
         return self._context
+
+    @property
+    def capacity(self) -> Capacity:
+        """What the calls of this session and its sync twin have consumed so far; `UsageError` where nobody asked.
+
+        ``before = session.capacity``, and later ``print(session.capacity - before)``. Tables have their names in the
+        models. What fails, or is answered by nobody, is not reported and not counted.
+        """
+        if self._meter is None:
+            msg = "the capacity that calls consume is not counted; ask for it: Database(consumed_capacity=True)"
+            raise UsageError(msg)
+        return self._meter.consumed
 
     async def open(self) -> Context:
         """Prepare for an operation."""
@@ -153,23 +176,72 @@ class Session:
         """Read an item by the fields of its key; None where there is none. See `get`."""
         context = await self.open()
         schema = schema_of(model)
-        wire = schema.key_from(_key_values(schema, key, fields), context.prefix)
-        item = await self._read(context, schema, wire, consistent=consistent)
+        wire = schema.key_from(key_values(schema, key, fields), context.prefix)
+        item = await current_item(context, self._work.unit, schema, wire, consistent=consistent)
         if item is None or not visible(context, schema, item, expired=include_expired):
             return None
         return await load_one(context, schema, item)
 
-    async def _read(self, context: Context, schema: Schema[Any], key: Item, *, consistent: bool) -> Item | None:
-        """Give the item under a key, whosever it is, as the open transaction leaves it."""
-        unit = self._work.unit
-        if unit is None:
-            return await get_item(context, schema, key, consistent=consistent)
-        pending = unit.find(schema, key)
-        if pending is not None:
-            return pending.after
-        item = await get_item(context, schema, key, consistent=consistent or unit.keeps_reads)
-        note_read(context, unit, schema, key, item)
-        return item
+    @overload
+    async def batch_get(
+        self, keys: Iterable[Key[M]], /, *, consistent: bool = False, include_expired: bool = False
+    ) -> Found[M]: ...
+
+    @overload
+    async def batch_get(
+        self,
+        model: type[M],
+        keys: Iterable[Mapping[str, Any]],
+        /,
+        *,
+        consistent: bool = False,
+        include_expired: bool = False,
+    ) -> Found[M]: ...
+
+    async def batch_get(
+        self, target: Any, keys: Any = None, /, *, consistent: bool = False, include_expired: bool = False
+    ) -> Found[Any]:
+        """Read any number of items: ``batch_get([Key(User, id="1"), ...])`` or ``batch_get(User, [{"id": "1"}, ...])``.
+
+        What is found comes in the order of the keys, once each; `missing` are the keys of the others.
+        `BatchIncomplete`, with what was found, where the deadline came first.
+        """
+        context = await self.open()
+        wanted = target if keys is None else (Key(target, key) for key in keys)
+        return await batch_get(context, self._work.unit, wanted, consistent=consistent, expired=include_expired)
+
+    @overload
+    async def transact_get(self, a: Key[A], /, *, include_expired: bool = False) -> tuple[A | None]: ...
+
+    @overload
+    async def transact_get(
+        self, a: Key[A], b: Key[B], /, *, include_expired: bool = False
+    ) -> tuple[A | None, B | None]: ...
+
+    @overload
+    async def transact_get(
+        self, a: Key[A], b: Key[B], c: Key[C], /, *, include_expired: bool = False
+    ) -> tuple[A | None, B | None, C | None]: ...
+
+    @overload
+    async def transact_get(
+        self, a: Key[A], b: Key[B], c: Key[C], d: Key[D], /, *, include_expired: bool = False
+    ) -> tuple[A | None, B | None, C | None, D | None]: ...
+
+    @overload
+    async def transact_get(
+        self, a: Key[A], b: Key[B], c: Key[C], d: Key[D], e: Key[E], /, *, include_expired: bool = False
+    ) -> tuple[A | None, B | None, C | None, D | None, E | None]: ...
+
+    @overload
+    async def transact_get(self, *keys: Key[M], include_expired: bool = False) -> tuple[M | None, ...]: ...
+
+    async def transact_get(self, *keys: Key[Any], include_expired: bool = False) -> tuple[Any, ...]:
+        """Read up to 100 items as they are at one moment; None for each that is not there.
+
+        `TransactionConflict` where one of them was being written until the deadline.
+        """
+        return await transact_get(await self.open(), self._work.unit, keys, expired=include_expired)
 
     def query(self, model: type[M]) -> Query[M]:
         """Ask for items by a partition key: ``session.query(User).where(team="core").order_by("-joined")``."""
@@ -181,7 +253,7 @@ class Session:
         """Store a new item; `ItemExists` where there is one with its key. Returns the item."""
         context = await self._writable()
         await self._before("create", item)
-        await self._write(context, create(context, item, self._condition(context, type(item), if_)))
+        await store(context, self._work.unit, create(context, item, self._condition(context, type(item), if_)))
         return item
 
     async def put(self, item: M, /, *, if_: Expression | None = None) -> M:
@@ -191,7 +263,7 @@ class Session:
         """
         context = await self._writable()
         await self._before("put", item)
-        await self._write(context, put(context, item, self._condition(context, type(item), if_)))
+        await store(context, self._work.unit, put(context, item, self._condition(context, type(item), if_)))
         return item
 
     @overload
@@ -255,7 +327,7 @@ class Session:
             if planned is not None:
                 stored = stored_item(target)
                 before = dict(stored) if stored is not None else planned.schema.encode(target, context.prefix)
-                await self._write(context, planned, before)
+                await store(context, self._work.unit, planned, before)
             return target
         schema = schema_of(target)
         if not changes or isinstance(changes[0], str) or not hasattr(changes[0], "keys"):
@@ -269,9 +341,9 @@ class Session:
         planned.returning = returning
         current = None
         if self._work.unit is not None:
-            current = await self._read(context, schema, key, consistent=True)
+            current = await current_item(context, self._work.unit, schema, key, consistent=True)
             planned.check(current, context.prefix)
-        after = await self._write(context, planned, current)
+        after = await store(context, self._work.unit, planned, current)
         return await load_one(context, schema, after) if returning and after is not None else None
 
     async def delete(
@@ -295,14 +367,16 @@ class Session:
                 raise UsageError("delete(instance) takes its key from the instance; leave the key out")
             await self._before("delete", target)
             condition = self._condition(context, type(target), if_)
-            await self._write(context, delete_instance(context, target, condition, missing_ok=missing_ok))
+            planned = delete_instance(context, target, condition, missing_ok=missing_ok)
+            await store(context, self._work.unit, planned)
             return
         schema = schema_of(target)
-        values = _key_values(schema, key, fields)
+        values = key_values(schema, key, fields)
         await self._before("delete", target, values)
         wire = schema.key_from(values, context.prefix)
         condition = self._condition(context, target, if_)
-        await self._write(context, delete_key(context, schema, wire, values, condition, missing_ok=missing_ok))
+        planned = delete_key(context, schema, wire, values, condition, missing_ok=missing_ok)
+        await store(context, self._work.unit, planned)
 
     async def check(
         self,
@@ -328,10 +402,28 @@ class Session:
             planned = check_instance(context, target, self._condition(context, type(target), if_))
         else:
             schema = schema_of(target)
-            values = _key_values(schema, key, fields)
+            values = key_values(schema, key, fields)
             wire = schema.key_from(values, context.prefix)
             planned = check_key(context, schema, wire, values, self._condition(context, target, if_))
         unit.add(planned, None, context.prefix)
+
+    def batch(self, *, unchecked: bool = False) -> Batch:
+        """Collect writes of any models in a block, and send them at its end; none of them if the block raises.
+
+        ``async with session.batch() as batch: batch.put(note); batch.delete(Key(Note, id="9"))``. Of two writes to
+        one item, the last counts. It is no transaction: `BatchIncomplete` tells what is left where not all could be
+        written. A batch carries no conditions; unchecked: write models with a version field all the same.
+        """
+        return Batch(self._outside_transaction, self._database.write_hooks, unchecked=unchecked)
+
+    def _outside_transaction(self) -> Context:
+        self._work.check_open()
+        if self._work.unit is not None:
+            raise UsageError(
+                "a batch goes out in several requests, and cannot be part of the open transaction. "
+                "Use put() and delete(), or a session of its own: database.session(...)"
+            )
+        return self.context()
 
     async def _before(self, verb: Verb, target: Any, key: Mapping[str, Any] = _NO_KEY) -> None:
         """Call the hooks for what is about to be written."""
@@ -342,41 +434,6 @@ class Session:
 
     def _condition(self, context: Context, model: type[Model], expression: Expression | None) -> Condition | None:
         return None if expression is None else resolve(schema_of(model), expression, context.prefix)
-
-    async def _write(self, context: Context, write: Write, before: Item | None = None) -> Item | None:
-        if write.schema.uniques and touched(write):
-            item = await self._write_with_claims(context, write, before)
-        elif self._work.unit is not None:
-            item = self._work.unit.add(write, before, context.prefix)
-        else:
-            item = await write.send(context)
-            write.settle(item, context.prefix)
-        if write.kind == "update" and write.instance is not None:
-            await note_shown(context, write.schema, write.instance)
-        return item
-
-    async def _write_with_claims(self, context: Context, write: Write, before: Item | None) -> Item | None:
-        """Write an item with the sibling items of its unique fields, in the open transaction or in one of its own."""
-        stored = stored_item(write.instance) if write.instance is not None and write.expected is not None else None
-        if write.verb == "create":
-            before = None
-        elif stored is not None:
-            before = dict(stored)
-        else:
-            before = await self._read(context, write.schema, write.key, consistent=True)
-            pin(write, before)
-        unit = self._work.unit if self._work.unit is not None else UnitOfWork()
-        mark = unit.mark()
-        try:
-            after = unit.add(write, before, context.prefix)
-            for claim in claims(context, write, before, after):
-                unit.add(claim, None, context.prefix)
-        except BaseException:
-            unit.rollback(mark)
-            raise
-        if self._work.unit is None:
-            await commit_one(context, unit)
-        return after
 
     async def _writable(self) -> Context:
         self._work.check_open()
@@ -486,12 +543,3 @@ class Session:
 def _check_assignments(target: str, changes: Iterable[Any]) -> None:
     if any(not isinstance(change, Assignment) for change in changes):
         raise UsageError(f"update({target}, ...) takes fields, as in name=..., and changes, as in F.n.add(1)")
-
-
-def _key_values(schema: Schema[Any], key: Any, fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    if key is None:
-        return fields
-    if not hasattr(key, "keys"):
-        names = ", ".join(f"{schema.name_of(attribute)}=..." for attribute in sorted(schema.key.fields))
-        raise UsageError(f"the key of {schema.name} is given by name: {names}; not {key!r}")
-    return {**key, **fields}

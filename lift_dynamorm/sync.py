@@ -3,33 +3,72 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
+
+from pydantic import BaseModel
 
 from lift_dynamorm.model import Model
 from lift_dynamorm.operations.concurrency import drive
-from lift_dynamorm.query import Asked, Page, Query
+from lift_dynamorm.query import AskedByKey, Page, Query
 from lift_dynamorm.tables import create_tables
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 
+    from lift_dynamorm.batch import Batch
+    from lift_dynamorm.capacity import Capacity
     from lift_dynamorm.database import Database
     from lift_dynamorm.expressions import Assignment, Expression
+    from lift_dynamorm.key import Found, Key
     from lift_dynamorm.operations.wire import SyncExecute
     from lift_dynamorm.session import Isolation, Session, Tenant
 
 M = TypeVar("M", bound=Model)
+A = TypeVar("A", bound=Model)
+B = TypeVar("B", bound=Model)
+C = TypeVar("C", bound=Model)
+D = TypeVar("D", bound=Model)
+E = TypeVar("E", bound=Model)
+R = TypeVar("R")
+P = TypeVar("P", bound=BaseModel)
 
 
-class SyncQuery(Asked[M]):
+class SyncQuery(AskedByKey[R]):
     """A query on a model; see `Query`. Read it with ``for`` or a verb."""
 
     __slots__ = ()
 
-    def _async(self) -> Query[M]:
-        return Query(self.session, self.model, self.conditions, self.order, self.most, self.chosen, self.is_consistent)
+    @overload
+    def only(self, *fields: str) -> Self: ...
 
-    def __iter__(self) -> Iterator[M]:
+    @overload
+    def only(self, model: type[P], /) -> SyncQuery[P]: ...
+
+    def only(self, *what: Any) -> Any:
+        """Read less of each item; see `Query.only`."""
+        return self._only(what)
+
+    @overload
+    def including(self, a: type[A], /) -> SyncQuery[R | A]: ...
+
+    @overload
+    def including(self, a: type[A], b: type[B], /) -> SyncQuery[R | A | B]: ...
+
+    @overload
+    def including(self, a: type[A], b: type[B], c: type[C], /) -> SyncQuery[R | A | B | C]: ...
+
+    @overload
+    def including(self, a: type[A], b: type[B], c: type[C], d: type[D], /) -> SyncQuery[R | A | B | C | D]: ...
+
+    def including(self, *models: type[Model]) -> Any:
+        """Give the items of other models in the same partition too; see `Query.including`."""
+        return self._including(models)
+
+    def _async(self) -> Query[R]:
+        return Query(**{field.name: getattr(self, field.name) for field in fields(self)})
+
+    def __iter__(self) -> Iterator[R]:
         items = self._async().__aiter__()
         while True:
             try:
@@ -37,19 +76,19 @@ class SyncQuery(Asked[M]):
             except StopAsyncIteration:
                 return
 
-    def all(self) -> list[M]:
+    def all(self) -> list[R]:
         """Read every item, up to the limit, into a list."""
         return drive(self._async().all())
 
-    def first(self) -> M | None:
+    def first(self) -> R | None:
         """Read the first item; None where there is none."""
         return drive(self._async().first())
 
-    def one(self) -> M:
+    def one(self) -> R:
         """Read the only item; `ItemNotFound` where there is none, `QueryError` where there are several."""
         return drive(self._async().one())
 
-    def one_or_none(self) -> M | None:
+    def one_or_none(self) -> R | None:
         """Read the only item, None where there is none; `QueryError` where there are several."""
         return drive(self._async().one_or_none())
 
@@ -57,13 +96,44 @@ class SyncQuery(Asked[M]):
         """Count the items, up to the limit. Reading them is paid for all the same."""
         return drive(self._async().count())
 
-    def page(self, after: str | None = None) -> Page[M]:
+    def page(self, after: str | None = None) -> Page[R]:
         """Read one page of `limit` items (50 by default), with the cursor to the next one."""
         return drive(self._async().page(after))
 
 
-async def _next(items: AsyncIterator[M]) -> M:
+async def _next(items: AsyncIterator[R]) -> R:
     return await items.__anext__()
+
+
+class SyncBatch:
+    """Puts and deletions of any models, collected in a block and sent at its end; see `Batch`."""
+
+    __slots__ = ("_batch",)
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+
+    def __enter__(self) -> Self:
+        drive(self._batch.__aenter__())
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        drive(self._batch.__aexit__(*exception))
+
+    def __len__(self) -> int:
+        return len(self._batch)
+
+    def put(self, item: Model, /) -> None:
+        """Store a whole item as it is now, new or in place of the one that is there."""
+        self._batch.put(item)
+
+    def delete(self, target: Model | Key[Any], /) -> None:
+        """Delete an item if it is there, by instance or by key."""
+        self._batch.delete(target)
+
+    def flush(self) -> None:
+        """Write what has been collected so far, which an exception then does not take back."""
+        drive(self._batch.flush())
 
 
 class SyncSession:
@@ -83,6 +153,11 @@ class SyncSession:
     @property
     def tenant(self) -> Tenant:
         return self._session.tenant
+
+    @property
+    def capacity(self) -> Capacity:
+        """What the calls of this session and its async twin have consumed so far; see `Session.capacity`."""
+        return self._session.capacity
 
     def get(
         self,
@@ -109,6 +184,56 @@ class SyncSession:
     ) -> M | None:
         """Read an item by the fields of its key; None where there is none."""
         return drive(self._session.find(model, key, consistent=consistent, include_expired=include_expired, **fields))
+
+    @overload
+    def batch_get(
+        self, keys: Iterable[Key[M]], /, *, consistent: bool = False, include_expired: bool = False
+    ) -> Found[M]: ...
+
+    @overload
+    def batch_get(
+        self,
+        model: type[M],
+        keys: Iterable[Mapping[str, Any]],
+        /,
+        *,
+        consistent: bool = False,
+        include_expired: bool = False,
+    ) -> Found[M]: ...
+
+    def batch_get(
+        self, target: Any, keys: Any = None, /, *, consistent: bool = False, include_expired: bool = False
+    ) -> Found[Any]:
+        """Read any number of items by their keys; see `Session.batch_get`."""
+        return drive(self._session.batch_get(target, keys, consistent=consistent, include_expired=include_expired))
+
+    @overload
+    def transact_get(self, a: Key[A], /, *, include_expired: bool = False) -> tuple[A | None]: ...
+
+    @overload
+    def transact_get(self, a: Key[A], b: Key[B], /, *, include_expired: bool = False) -> tuple[A | None, B | None]: ...
+
+    @overload
+    def transact_get(
+        self, a: Key[A], b: Key[B], c: Key[C], /, *, include_expired: bool = False
+    ) -> tuple[A | None, B | None, C | None]: ...
+
+    @overload
+    def transact_get(
+        self, a: Key[A], b: Key[B], c: Key[C], d: Key[D], /, *, include_expired: bool = False
+    ) -> tuple[A | None, B | None, C | None, D | None]: ...
+
+    @overload
+    def transact_get(
+        self, a: Key[A], b: Key[B], c: Key[C], d: Key[D], e: Key[E], /, *, include_expired: bool = False
+    ) -> tuple[A | None, B | None, C | None, D | None, E | None]: ...
+
+    @overload
+    def transact_get(self, *keys: Key[M], include_expired: bool = False) -> tuple[M | None, ...]: ...
+
+    def transact_get(self, *keys: Key[Any], include_expired: bool = False) -> tuple[Any, ...]:
+        """Read up to 100 items as they are at one moment; None for each that is not there."""
+        return drive(self._session.transact_get(*keys, include_expired=include_expired))
 
     def query(self, model: type[M]) -> SyncQuery[M]:
         """Ask for items by a partition key."""
@@ -213,6 +338,10 @@ class SyncSession:
     ) -> None:
         """Require, in a transaction, that an item is there and that a condition holds when it commits."""
         drive(self._session.check(target, key, if_=if_, **fields))
+
+    def batch(self, *, unchecked: bool = False) -> SyncBatch:
+        """Collect writes in a block, and send them at its end; see `Session.batch`."""
+        return SyncBatch(self._session.batch(unchecked=unchecked))
 
     @contextmanager
     def transaction(self, *, isolation: Isolation = "read-committed") -> Iterator[Self]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lift_dynamorm.conditions import Condition, Every, Literal, Name, attributes, every, joined, sort_value
 from lift_dynamorm.errors import TransactionTooLarge, UsageError
 from lift_dynamorm.model import remember, stored_item
-from lift_dynamorm.updates import Change, Sum, apply, is_plain, reads, sources
+from lift_dynamorm.updates import Change, IfNotExists, Sum, apply, is_plain, reads, sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -263,6 +263,11 @@ def _combine(
             for op, wire in ((first_op, a), (second_op, b)):
                 start = apply([Change("SET", name, Sum(op, name, Literal(wire)))], start)
             return Change("SET", target, Sum("+", left, Literal(start["n"])))
+        case (
+            Change("SET", _, IfNotExists(name, _)),
+            Change("SET", _, IfNotExists(again, _)),
+        ) if name == again == target:
+            return earlier  # there is a value now, whichever it is
         case Change("ADD", _, Literal(a)), Change("ADD", _, Literal(b)):
             total = apply([Change("ADD", Name(("n",)), Literal(b))], {"n": a})
             return Change("ADD", target, Literal(total["n"]))

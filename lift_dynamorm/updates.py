@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Context, Decimal
+from decimal import Decimal
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from lift_dynamorm.conditions import Literal, Name, Placeholders, find, same
 from lift_dynamorm.errors import UsageError
+from lift_dynamorm.scalars import EXACT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     Wire = dict[str, Any]
-
-_EXACT = Context(prec=38)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +149,7 @@ def _value(source: Source, item: Wire) -> Wire:
             return _value(default, item) if found is None else found
         case Sum(op, left, right):
             a, b = Decimal(_number(_value(left, item))), Decimal(_number(_value(right, item)))
-            return {"N": str(_EXACT.add(a, b) if op == "+" else _EXACT.subtract(a, b))}
+            return {"N": str(EXACT.add(a, b) if op == "+" else EXACT.subtract(a, b))}
         case Append(left, right):
             return {"L": [*_list(_value(left, item)), *_list(_value(right, item))]}
 
@@ -174,7 +173,7 @@ def _added(old: Wire | None, value: Wire, target: Name) -> Wire:
     if tag not in old:
         raise UsageError(f"an update adds {tag} to {_path(target)}, which holds {next(iter(old))}")
     if tag == "N":
-        return {"N": str(_EXACT.add(Decimal(old["N"]), Decimal(more)))}
+        return {"N": str(EXACT.add(Decimal(old["N"]), Decimal(more)))}
     return {tag: [*old[tag], *(m for m in more if not _holds(tag, old[tag], m))]}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -224,7 +225,7 @@ DUE = [Due(kind="due", days=None, marks=set()), Due(kind="due", days=0, marks={1
         (Literal["a"] | int, ["a", 1]),
         (bytes | str, [b"a", "a"]),
         (set[str] | str, [{"a"}, "a"]),
-        (set[str] | list[str], [{"a"}, ["a"], []]),
+        (set[str] | dict[str, str], [{"a"}, set(), {}]),
         (int | float, [1, 1.5]),
     ],
 )
@@ -286,6 +287,8 @@ Held = create_model("Held", other=(OptionalInt, None))
         int | timedelta,
         set[str] | set[date],
         set[int] | set[Decimal],
+        set[str] | list[str],
+        deque[str] | list[int],
         Twin | OtherTwin,
         list[OtherTwin | Twin],
         Maybe | OtherMaybe,

@@ -15,15 +15,17 @@ from lift_dynamorm import (
     CreatedAt,
     DefinitionError,
     F,
+    Generated,
     Model,
     Null,
     PartitionKey,
     SortKey,
     Table,
+    Unique,
     UpdatedAt,
     Version,
 )
-from lift_dynamorm.fields import CREATED_AT, NULL, PARTITION_KEY, TIME_TO_LIVE, VERSION
+from lift_dynamorm.fields import CREATED_AT, GENERATED, NULL, PARTITION_KEY, TIME_TO_LIVE, VERSION
 from lift_dynamorm.model import schema_of
 
 KEY: dict[str, Any] = {"id": (PartitionKey[str], ...)}
@@ -65,6 +67,12 @@ def define(fields: dict[str, Any], **arguments: Any) -> Any:
         ),
         ({**KEY, "v": (Annotated[str, VERSION], "")}, {}, ["Thing.v", "v: Version = 0"]),
         ({**KEY, "v": (Version, 0), "w": (Version, 0)}, {}, ["two fields for its version"]),
+        ({**KEY, "g": (Annotated[int, GENERATED], 0)}, {}, ["Thing.g", 'g: Generated = ""']),
+        ({**KEY, "g": (Annotated[str | None, GENERATED], None)}, {}, ['g: Generated = ""']),
+        ({**KEY, "g": (Generated, ""), "h": (Generated, "")}, {}, ["two fields for its generated"]),
+        ({**KEY, "u": (Unique[set[str]], ...)}, {}, ["Thing.u", "text or a number"]),
+        ({**KEY, "u": (Unique[str], ...), "ends": (TTL, None)}, {}, ["Thing.u", "time to live"]),
+        ({"id": (PartitionKey[int], ...), "u": (Unique[str], ...)}, {}, ["Thing.u", 'pk="THING#{...}"']),
         ({**KEY, "at": (Annotated[date, CREATED_AT], ...)}, {}, ["CreatedAt = None"]),
         ({**KEY, "at": (Annotated[datetime, CREATED_AT], ...)}, {}, ["CreatedAt = None"]),
         ({**KEY, "at": (Annotated[str, TIME_TO_LIVE], "")}, {}, ["at: TTL = None"]),

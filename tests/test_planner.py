@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lift_dynamorm import GSI, LSI, Database, F, Model, PartitionKey, QueryError, SortKey, SyncSession
 from lift_dynamorm.expressions import Expression, Path
 from lift_dynamorm.model import schema_of
-from lift_dynamorm.planner import plan
+from lift_dynamorm.planner import Wanted, plan
 from lift_dynamorm.resolve import resolve
 from lift_dynamorm.transport.local import LocalTransport
 from tests.wire import ValidatingTransport
@@ -168,7 +168,7 @@ def flat(condition: Any) -> list[str]:
 
 def chosen(model: Any, *conditions: Expression, **options: Any) -> str:
     schema = schema_of(model)
-    return str(plan(schema, [resolve(schema, c, "") for c in conditions], "", **options).index)
+    return str(plan(schema, [resolve(schema, c, "") for c in conditions], "", Wanted(**options)).index)
 
 
 def test_the_preferred_index() -> None:

@@ -48,7 +48,7 @@ def note_read(
         names = [schema.fields[name].attribute for name in (roles.version, roles.updated_at) if name is not None]
         if roles.version is None or names[0] not in item:
             names = [*item, *(a for a in schema.by_attribute if whole and a not in item)]
-        seen = every(unchanged(name, item.get(name)) for name in names)
+        seen = every(unchanged(name, item.get(name)) for name in names if whole or name in item)
     unit.note_read(Write(schema, "check", "read", key, now, guard=seen, seen=seen))
 
 

@@ -106,9 +106,16 @@ def _reason(write: Write, reason: Mapping[str, Any], prefix: str) -> DynamORMErr
     if code == "ConditionalCheckFailed":
         missing = ConditionFailed(f"{write.verb}: the condition on {write.schema.name} does not hold")
         return write.failure(reason.get("Item"), prefix) or missing
-    answer = {"__type": code, "message": f"{write.verb} of {write.schema.name}: {reason.get('Message') or code}"}
-    error = service_error("TransactWriteItems", status=400, answer=answer)
-    return Throttled(str(error), operation=error.operation, code=code) if code in _THROTTLES else error
+    return refusal("TransactWriteItems", f"{write.verb} of {write.schema.name}", reason)
+
+
+def refusal(operation: str, what: str, reason: Mapping[str, Any]) -> ServiceError:
+    """Make the error for a part of a transaction that DynamoDB refused."""
+    code = str(reason["Code"])
+    error = service_error(
+        operation, status=400, answer={"__type": code, "message": f"{what}: {reason.get('Message') or code}"}
+    )
+    return Throttled(str(error), operation=operation, code=code) if code in _THROTTLES else error
 
 
 def _check_size(items: Sequence[Mapping[str, Any]]) -> None:

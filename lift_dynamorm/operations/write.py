@@ -32,6 +32,7 @@ from lift_dynamorm.errors import (
     UsageError,
     VersionConflict,
 )
+from lift_dynamorm.limits import too_long
 from lift_dynamorm.model import assign, remember
 from lift_dynamorm.scalars import NULL_WIRE
 
@@ -90,7 +91,10 @@ class Write:
         if self.kind == "update" and self.changes:
             payload["UpdateExpression"] = updates.render_update(self.changes, to)
         if self.guard is not None:
-            payload["ConditionExpression"] = render(self.guard, to)
+            payload["ConditionExpression"] = condition = render(self.guard, to)
+            excess = too_long(condition, self.guard)
+            if excess:
+                raise UsageError(f"{self.verb}: the condition on {self.schema.name} {excess}")
             payload["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
         to.add_to(payload)
         return payload
@@ -286,6 +290,7 @@ def unchanged(attribute: str, wire: Item | None) -> Condition:
 
 def held_version(schema: Schema[Any], instance: Model) -> int | None:
     """Tell the version an instance holds; None for a model without one."""
+    schema.check_whole(instance)
     name = schema.roles.version
     if name is None:
         return None

@@ -95,10 +95,21 @@ class RetryTransport:
             self._blocking = twin
         return self._blocking
 
-    async def send(self, operation: str, payload: Payload, *, deadline: float | None = None) -> Payload:
+    def limit(self, deadline: float | None) -> float:
+        """Tell when an operation that begins now gives up: at the deadline, or before that after the timeout."""
         limit = self._clock() + self._timeout
-        if deadline is None or deadline > limit:
-            deadline = limit
+        return limit if deadline is None or deadline > limit else deadline
+
+    async def backoff(self, attempts: int, deadline: float) -> bool:
+        """Wait after so many attempts; False, at once, where there may be no more of them."""
+        wait = self._random() * min(self._cap, self._base * 2.0 ** min(attempts - 1, 64))
+        if attempts == self._max_attempts or self._clock() + wait >= deadline:
+            return False
+        await self.sleep(wait)
+        return True
+
+    async def send(self, operation: str, payload: Payload, *, deadline: float | None = None) -> Payload:
+        deadline = self.limit(deadline)
         try:
             return await self._inner.send(operation, payload, deadline=deadline)
         except ServiceError as error:
@@ -115,11 +126,9 @@ class RetryTransport:
             error.maybe_applied = maybe_applied = maybe_applied or (ambiguous and not reads(operation, payload))
             if not (ambiguous or _transient(error)) or isinstance(error, DeadlineExceeded):
                 raise error
-            wait = self._random() * min(self._cap, self._base * 2.0 ** min(attempts - 1, 64))
-            if attempts == self._max_attempts or self._clock() + wait >= deadline:
+            if not await self.backoff(attempts, deadline):
                 error.add_note(f"{operation}: gave up after attempt {attempts}.")
                 raise error
-            await self.sleep(wait)
             attempts += 1
             try:
                 return await self._inner.send(operation, payload, deadline=deadline)

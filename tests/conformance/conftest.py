@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lift_dynamorm import Database
 from lift_dynamorm.operations.concurrency import drive
@@ -20,11 +22,17 @@ from tests.conftest import unique_tables
 from tests.engines import ENGINES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    import asyncio
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 
-    from lift_dynamorm import Model, Session, SyncQuery, SyncSession
+    from hypothesis.strategies import SearchStrategy
+
+    from lift_dynamorm import Model, Session, SyncBatch, SyncQuery, SyncSession
+    from lift_dynamorm.capacity import Capacity
     from lift_dynamorm.transport import Transport
     from tests.conftest import Engines
+
+    ForAll = Callable[..., None]
 
 NAMES = [*ENGINES, *(["endpoint"] if os.environ.get("LIFT_DYNAMORM_TEST_ENDPOINT") else [])]
 
@@ -41,6 +49,42 @@ KNOWN_ENGINE_FAULTS: dict[tuple[str, str], str] = {
     ("moto", "test_an_update_may_be_nothing_but_a_condition"): "fails with an AttributeError without UpdateExpression",
 }
 """What an engine does otherwise than AWS documents, by engine and test; by name."""
+
+_PARTIQL = (
+    "test_rows_are_plain_values",
+    "test_parameters_are_stored_as_fields_of_their_types_are",
+    "test_rows_of_a_model",
+    "test_rows_of_an_index",
+    "test_statements_that_write",
+    "test_an_insert_of_what_is_there",
+    "test_a_statement_whose_condition_fails",
+    "test_a_statement_whose_condition_fails_has_the_item",
+    "test_an_update_by_statement_of_what_is_missing",
+    "test_a_statement_goes_on_past_its_first_page",
+    "test_a_limit_counts_rows_and_not_what_is_read",
+    "test_statements_in_batches_and_transactions",
+)
+KNOWN_ENGINE_FAULTS |= {("extenddb", name): "has no PartiQL" for name in _PARTIQL}
+KNOWN_ENGINE_FAULTS |= {
+    ("dynoxide", "test_a_statement_whose_condition_fails_has_the_item"): "gives no item for a statement",
+    ("moto", "test_parameters_are_stored_as_fields_of_their_types_are"): "takes no parameters in INSERT",
+    ("moto", "test_statements_that_write"): "takes no parameters in INSERT",
+    ("moto", "test_statements_in_batches_and_transactions"): "takes no parameters in INSERT",
+    ("moto", "test_rows_of_an_index"): "knows no index in a statement",
+    ("moto", "test_an_insert_of_what_is_there"): "replaces the item",
+    ("moto", "test_a_statement_whose_condition_fails"): "updates nothing without an error",
+    ("moto", "test_a_statement_whose_condition_fails_has_the_item"): "updates nothing without an error",
+    ("moto", "test_an_update_by_statement_of_what_is_missing"): "updates nothing without an error",
+    ("moto", "test_the_tags_of_a_table"): "BotoTransport fails on an answer that has no shape",
+}
+KNOWN_ENGINE_FAULTS |= {
+    ("embedded", "test_units_of_a_batch_of_reads"): "reports nothing of BatchGetItem",
+    ("extenddb", "test_units_of_statements"): "has no PartiQL",
+    ("moto", "test_units_of_the_copies_in_indexes"): "reports no indexes of a write",
+    ("moto", "test_units_of_a_transaction_of_writes"): "reports nothing of TransactWriteItems",
+    ("moto", "test_units_of_a_transaction_that_was_applied_before"): "reports nothing of TransactWriteItems",
+    ("moto", "test_units_of_statements"): "reports nothing of statements",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -65,6 +109,27 @@ def engine(request: pytest.FixtureRequest, engines: Engines) -> Iterator[str]:
 @pytest.fixture(params=["async", "sync"])
 def way(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+@pytest.fixture
+def for_all(engine: str, way: str, runner: asyncio.Runner) -> ForAll:
+    """Hold a property, a coroutine function, on what Hypothesis draws: fewer examples where each costs a request.
+
+    examples: how many on the embedded engine, in a profile that asks for 100.
+    """
+
+    def check(holds: Callable[..., Coroutine[Any, Any, None]], *drawn: SearchStrategy[Any], examples: int) -> None:
+        most = examples * settings.default.max_examples // 100  # type: ignore[union-attr]  # there is a profile
+        run = drive if way == "sync" else runner.run
+
+        @settings(max_examples=most if engine == "embedded" else max(1, most // 8))
+        @given(st.tuples(*drawn))
+        def example(values: tuple[Any, ...]) -> None:
+            run(holds(*values))
+
+        example()
+
+    return check
 
 
 @pytest.fixture
@@ -117,6 +182,10 @@ class AwaitedSession:
     def query(self, model: type[Model]) -> AwaitedQuery:
         return AwaitedQuery(self._session.query(model))
 
+    @property
+    def capacity(self) -> Capacity:
+        return self._session.capacity
+
     def begin(self) -> None:
         self._session.begin()
 
@@ -135,11 +204,34 @@ class AwaitedSession:
         with self._session.transaction(**isolation):
             yield self
 
+    @asynccontextmanager
+    async def batch(self, **options: Any) -> AsyncIterator[AwaitedBatch]:
+        with self._session.batch(**options) as batch:
+            yield AwaitedBatch(batch)
+
+
+class AwaitedBatch:
+    """A `SyncBatch` behind the face of a `Batch`."""
+
+    def __init__(self, batch: SyncBatch) -> None:
+        self._batch = batch
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+    def __len__(self) -> int:
+        return len(self._batch)
+
+    async def flush(self) -> None:
+        self._batch.flush()
+
 
 class AwaitedQuery:
     """A `SyncQuery` behind the face of a `Query`."""
 
-    _BUILDERS = frozenset({"where", "order_by", "limit", "index", "consistent"})
+    _BUILDERS = frozenset(
+        {"where", "order_by", "limit", "index", "consistent", "only", "fetch", "including", "include_expired"}
+    )
 
     def __init__(self, query: SyncQuery[Any]) -> None:
         self._query = query

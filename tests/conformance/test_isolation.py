@@ -44,7 +44,7 @@ async def test_a_check_holds_or_nothing_is_written(opened: Open) -> None:
     with pytest.raises(ItemNotFound):
         async with s.transaction():
             await s.create(User(id="2"))
-            await s.check(Plain, id="none")
+            await s.check(Plain, id="none", if_=F.note.not_exists())
     assert await s.find(User, id="2") is None
     assert await s.get(Plain, id="1") == Plain(id="1", count=1)
 
@@ -63,6 +63,12 @@ async def test_a_check_of_an_instance_is_of_its_version(opened: Open) -> None:
             await s.check(stale)
     assert (stale.name, stale.version) == ("", 1)
     await s.update(user, name="y")
+    plain = await s.get(Plain, id="1")
+    plain.tags.add("x")
+    async with s.transaction():
+        await s.check(plain)
+    await s.update(plain)
+    assert (await s.get(Plain, id="1")).tags == {"x"}
 
 
 async def test_a_check_beside_a_write_of_the_same_item(opened: Open) -> None:

@@ -291,3 +291,13 @@ async def test_an_order_across_models(opened: Open) -> None:
             await s.update(user, logins=F.logins + 1)
     assert user.logins == 1
     assert await s.get(User, id="u") == user
+
+
+async def test_two_upserts_of_one_item(opened: Open) -> None:
+    s = opened(User)
+    async with s.transaction():
+        await s.update(User, {"id": "1"}, name="a", upsert=True)
+        user = await s.update(User, {"id": "1"}, F.tags.add({"x"}), upsert=True)
+        assert (user.name, user.tags, user.version) == ("a", {"x"}, 2)
+    assert await s.get(User, id="1") == user
+    assert user.created_at is not None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lift_dynamorm import (
+    Database,
     F,
     ItemExists,
     ItemNotFound,
@@ -20,11 +21,25 @@ from lift_dynamorm import (
     Version,
     VersionConflict,
 )
+from lift_dynamorm.transport.faults import (
+    Conflict,
+    DropAfterSend,
+    DropBeforeSend,
+    FaultTransport,
+    InternalError,
+    On,
+    Throttle,
+)
+from lift_dynamorm.transport.retry import RetryTransport
+
+from .conftest import session_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lift_dynamorm import Session
+    from lift_dynamorm.transport import Transport
+    from lift_dynamorm.transport.faults import Call, Fault
 
     Open = Callable[..., Session]
 
@@ -68,6 +83,8 @@ async def test_a_create_that_finds_its_item_says_so(opened: Open) -> None:
             await s.create(Member(id="1", email=email))
         assert error.value.item == ann
     await s.create(Member(id="2", email="b@x"))
+    with pytest.raises(ItemExists):
+        await s.create(Member(id="1", email="b@x"))
 
 
 async def test_a_changed_value_is_given_free(opened: Open) -> None:
@@ -138,6 +155,26 @@ async def test_a_stale_instance_frees_nothing(opened: Open) -> None:
         await s.put(Free(id="4", slug="c"))
 
 
+async def test_a_value_that_changes_meanwhile_is_not_left_taken(
+    opened: Open, db: Database, transport: Transport, way: str
+) -> None:
+    s = opened(Free)
+    await s.put(Free(id="1", slug="a"))
+
+    class Meanwhile:
+        async def send(self, call: Call) -> dict[str, Any]:
+            await s.put(Free(id="1", slug="b"))
+            return await call.forward()
+
+    faulty = FaultTransport(transport, [On("TransactWriteItems", Meanwhile())])
+    slow = session_of(Database(transport=RetryTransport(faulty), table_names=db.table_name), way)
+    with pytest.raises(VersionConflict):
+        await slow.update(Free, {"id": "1", "at": 0}, slug="c")
+    await slow.update(Free, {"id": "1", "at": 0}, slug="c")
+    for number, free in enumerate("ab"):
+        await s.put(Free(id="2", at=number, slug=free))
+
+
 async def test_values_in_a_transaction(opened: Open) -> None:
     s = opened(Member)
     ann, bob = await s.create(Member(id="1", email="a@x")), await s.create(Member(id="2", email="b@x"))
@@ -178,6 +215,12 @@ async def test_two_items_may_swap_their_values(opened: Open) -> None:
         with pytest.raises(UniqueViolation):
             await s.create(Member(id="3", email=taken))
     await s.create(Member(id="3", email="tmp"))
+
+
+async def test_values_are_no_items(opened: Open) -> None:
+    for s in (opened(Free), opened(Free, tenant="acme")):
+        free = await s.put(Free(id="1", slug="s"))
+        assert [item async for item in s.scan(Free)] == [free]
 
 
 async def test_tenants_do_not_share_values(opened: Open) -> None:
@@ -224,3 +267,34 @@ async def test_a_counted_unique_number(opened: Open) -> None:
         await s.update(Member, {"id": "1"}, number=F.number + 1)
     await s.update(Member, {"id": "2"}, number=F.number + 1)
     await s.update(Member, {"id": "1"}, number=F.number + 1)
+
+
+FAULTS = [DropBeforeSend(), Throttle(), Conflict(), InternalError(), InternalError(applied=True), DropAfterSend()]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=repr)
+async def test_a_broken_connection_leaves_item_and_value_together(
+    request: pytest.FixtureRequest,
+    opened: Open,
+    db: Database,
+    transport: Transport,
+    way: str,
+    engine: str,
+    fault: Fault,
+) -> None:
+    if engine == "moto" and fault in (InternalError(applied=True), DropAfterSend()):
+        request.applymarker(pytest.mark.xfail(reason="moto ignores ClientRequestToken", strict=True))
+    s = opened(Member)
+
+    def broken() -> Session:
+        faulty = FaultTransport(transport, [On("TransactWriteItems", fault)])
+        return session_of(Database(transport=RetryTransport(faulty, base=0.0001), table_names=db.table_name), way)
+
+    member = await broken().create(Member(id="1", email="a@x"))
+    await broken().update(member, email="b@x")
+    assert await s.get(Member, id="1") == member
+    with pytest.raises(UniqueViolation):
+        await broken().create(Member(id="2", email="b@x"))
+    await broken().create(Member(id="2", email="a@x"))
+    await broken().delete(member)
+    await s.create(Member(id="3", email="b@x"))

@@ -1,4 +1,4 @@
-"""Fetch the engines that are binaries: from npm, by exact version, checked against their sha256, kept for ever."""
+"""Fetch what is not on PyPI, from npm: by exact version, checked against its sha256, kept for ever."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class WrongChecksum(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """An npm package that holds one executable; `sha256` is that of its tarball."""
+    """An npm package; `sha256` is that of its tarball, and `name` that of the executable in it, where it holds one."""
 
     name: str
     package: str
@@ -41,6 +41,7 @@ DYNOXIDE = Package(
 EXTENDDB = Package(
     "extenddb", "@extenddb/linux-x64", "0.1.10", "40b2c75198556f438ad49a092ddebee33f944f160a718e173a5b015f6dd7c1a2"
 )
+PYRIGHT = Package("pyright", "pyright", "1.1.414", "bf5f473f6167c0d14175492c3263d783b4489a6956e1c06c18e15228e3a3fa42")
 
 
 def cache_folder() -> Path:
@@ -56,6 +57,27 @@ def fetch(package: Package) -> Path:
     """
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         raise EngineUnavailable(f"{package.name}: there is no binary for {platform.system()} {platform.machine()}")
+    with _tarball(package) as tarball:
+        executable = tarball.parent / package.name
+        if not executable.exists():
+            _extract(package, tarball, executable)
+        return executable
+
+
+def unpack(package: Package) -> Path:
+    """Return the folder of the package's files, fetched at the first call on a machine."""
+    with _tarball(package) as tarball:
+        files = tarball.parent / "package"
+        if not files.exists():
+            with tempfile.TemporaryDirectory(dir=tarball.parent) as partial, tarfile.open(tarball) as archive:
+                archive.extractall(partial, filter="data")
+                (Path(partial) / "package").replace(files)
+        return files
+
+
+@contextmanager
+def _tarball(package: Package) -> Iterator[Path]:
+    """Give the package's tarball, checked, while no one else works in its folder."""
     folder = cache_folder() / package.sha256
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / "lock"):
@@ -63,10 +85,7 @@ def fetch(package: Package) -> Path:
         if not tarball.exists():
             _pack(package, tarball)
         _check(package, tarball)
-        executable = folder / package.name
-        if not executable.exists():
-            _extract(package, tarball, executable)
-        return executable
+        yield tarball
 
 
 @contextmanager
