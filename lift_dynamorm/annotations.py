@@ -239,7 +239,8 @@ def nested_fields(model: type[BaseModel]) -> tuple[FieldSchema, ...]:
 def _model(model: type[BaseModel], where: str) -> Codec:
     if issubclass(model, RootModel):
         return _root_model(model, where)
-    _compile_now(nested_fields, model)
+    if model.__pydantic_complete__:  # else it refers to a class that is not there yet
+        _compile_now(nested_fields, model)
     keeps_extra = model.model_config.get("extra") in ("allow", "forbid")
     by_attribute: dict[str, FieldSchema] = {}
 

@@ -111,9 +111,7 @@ class Batch:
             raise UsageError(msg)
 
     def _add(self, write: Write) -> None:
-        at = identity(write.schema, write.key)
-        self._writes.pop(at, None)
-        self._writes[at] = write
+        self._writes[identity(write.schema, write.key)] = write
 
     async def _hooked(self, context: Context, at: Identity, write: Write) -> Write:
         """Call the hooks for a write, and give it as they leave it."""

@@ -21,7 +21,7 @@ _PLACEHOLDER = re.compile(r"[#:][0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What a query will do.
+    """What a query, or a scan, will do.
 
     key: the conditions by which the index is narrowed. filter: what DynamoDB drops of that. local: what is dropped
     here. request: what is sent first. read_units: what that costs; cost: the same, and for how many items. considered:
@@ -38,10 +38,11 @@ class Explanation:
     cost: str
     warnings: tuple[str, ...]
     considered: tuple[Considered, ...]
+    verb: str = "query"
 
     def __str__(self) -> str:
         taken, *others = self.considered
-        lines = [f"query {self.model} by {self.index}, which {taken.reason}"]
+        lines = [f"{self.verb} {self.model} by {self.index}, which {taken.reason}"]
         for title, text in (("key", self.key), ("filter", self.filter), ("local", self.local), ("cost", self.cost)):
             if text:
                 lines.append(f"  {title:8} {text if len(text) <= _SHOWN else text[:_SHOWN] + ' ...'}")

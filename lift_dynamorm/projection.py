@@ -16,6 +16,7 @@ from pydantic import (
     WrapValidator,
     create_model,
 )
+from pydantic_core import PydanticUndefined
 
 from lift_dynamorm.errors import InvalidItem, QueryError
 
@@ -59,12 +60,15 @@ class Selection(Generic[P]):
 
     def partial(self, item: Item, prefix: str) -> Any:
         """Make an instance of the model that has these fields only; `InvalidItem` where they do not fit it."""
+        model: type[BaseModel] = self.schema.model
         fields = self.schema.decode(item, prefix, self._part).__dict__
-        instance: Any = object.__new__(self.schema.model)
+        defaults = {name: attribute.get_default() for name, attribute in model.__private_attributes__.items()}
+        private = {name: value for name, value in defaults.items() if value is not PydanticUndefined}
+        instance = object.__new__(model)
         object.__setattr__(instance, "__dict__", fields)
         object.__setattr__(instance, "__pydantic_fields_set__", set(fields))
         object.__setattr__(instance, "__pydantic_extra__", None)
-        object.__setattr__(instance, "__pydantic_private__", None)
+        object.__setattr__(instance, "__pydantic_private__", private if defaults else None)
         return instance
 
     def give(self, instance: Any) -> P:

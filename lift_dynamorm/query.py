@@ -143,8 +143,6 @@ class AskedByKey(Asked[R]):
 
     def _including(self, models: tuple[type[Model], ...]) -> Any:
         """Give items of other models in the same partition too; see `Query.including`."""
-        if self.selection is not None:
-            raise UsageError("only() and including() do not go together: the models have different fields")
         others = (*self.others, *models)
         check_told_apart([schema_of(model) for model in (self.model, *others)])
         return replace(self, others=others)
@@ -155,6 +153,8 @@ class AskedByKey(Asked[R]):
         if counting:
             shape = Shape((schema, *others), frozenset())
         elif self.selection is not None:
+            if others:
+                raise UsageError("only() and including() do not go together: the models have different fields")
             shape = Part((schema,), self.selection.attributes, self.selection)
         needed = shape.attributes
         if needed is not None and not self.with_expired:

@@ -28,6 +28,7 @@ from lift_dynamorm.operations.transact_get import transact_get
 from lift_dynamorm.operations.update import update_instance, update_key
 from lift_dynamorm.query import Query
 from lift_dynamorm.resolve import resolve
+from lift_dynamorm.scan import Scan
 from lift_dynamorm.unit_of_work import UnitOfWork
 from lift_dynamorm.work import Work
 
@@ -246,6 +247,10 @@ class Session:
     def query(self, model: type[M]) -> Query[M]:
         """Ask for items by a partition key: ``session.query(User).where(team="core").order_by("-joined")``."""
         return Query(self, model)
+
+    def scan(self, model: type[M]) -> Scan[M]:
+        """Read a model's whole table, in no order: ``session.scan(User).where(team="core").segments(8)``."""
+        return Scan(self, model)
 
     # -- writes --------------------------------------------------------------------------------------------------------
 

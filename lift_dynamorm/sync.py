@@ -11,10 +11,11 @@ from pydantic import BaseModel
 from lift_dynamorm.model import Model
 from lift_dynamorm.operations.concurrency import drive
 from lift_dynamorm.query import AskedByKey, Page, Query
+from lift_dynamorm.scan import AskedOfAll, Scan
 from lift_dynamorm.tables import create_tables
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 
     from lift_dynamorm.batch import Batch
     from lift_dynamorm.capacity import Capacity
@@ -101,8 +102,61 @@ class SyncQuery(AskedByKey[R]):
         return drive(self._async().page(after))
 
 
+class SyncScan(AskedOfAll[R]):
+    """A scan of a model's table; see `Scan`. Read it with ``for`` or a verb."""
+
+    __slots__ = ()
+
+    @overload
+    def only(self, *fields: str) -> Self: ...
+
+    @overload
+    def only(self, model: type[P], /) -> SyncScan[P]: ...
+
+    def only(self, *what: Any) -> Any:
+        """Give less of each item, for the same price; see `Query.only`."""
+        return self._only(what)
+
+    def _async(self) -> Scan[R]:
+        return Scan(**{field.name: getattr(self, field.name) for field in fields(self)})
+
+    def __iter__(self) -> Iterator[R]:
+        return _each(self._async().__aiter__())
+
+    def pages(self) -> Iterator[Page[R]]:
+        """Read page by page, as DynamoDB gives them; see `Scan.pages`."""
+        return _each(self._async().pages())
+
+    def all(self) -> list[R]:
+        """Read every item, up to the limit, into a list."""
+        return drive(self._async().all())
+
+    def first(self) -> R | None:
+        """Read any one item; None where there is none."""
+        return drive(self._async().first())
+
+    def count(self) -> int:
+        """Count the items, up to the limit. Reading them is paid for all the same."""
+        return drive(self._async().count())
+
+    def page(self, after: str | None = None) -> Page[R]:
+        """Read one page of `limit` items (50 by default), with the cursor to the next one; see `Scan.page`."""
+        return drive(self._async().page(after))
+
+
 async def _next(items: AsyncIterator[R]) -> R:
     return await items.__anext__()
+
+
+def _each(items: AsyncGenerator[R, None]) -> Iterator[R]:
+    try:
+        while True:
+            try:
+                yield drive(_next(items))
+            except StopAsyncIteration:
+                return
+    finally:
+        drive(items.aclose())
 
 
 class SyncBatch:
@@ -238,6 +292,10 @@ class SyncSession:
     def query(self, model: type[M]) -> SyncQuery[M]:
         """Ask for items by a partition key."""
         return SyncQuery(self._session, model)
+
+    def scan(self, model: type[M]) -> SyncScan[M]:
+        """Read a model's whole table, in no order."""
+        return SyncScan(self._session, model)
 
     def create(self, item: M, /, *, if_: Expression | None = None) -> M:
         """Store a new item; `ItemExists` where there is one with its key."""

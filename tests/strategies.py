@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from types import GenericAlias
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
 from hypothesis import strategies as st
@@ -155,9 +155,12 @@ def annotated(draw: st.DrawFn, depth: int = 2) -> Drawn:
             return Annotated[inner, Field(description="as it is")], values
         case "union":
             other, more = draw(annotated(depth - 1))
-            return Union[inner, other], values | more  # noqa: UP007 - of whatever was drawn
-    # An empty set is absent, as None is, and where both may be they read back alike.
-    return inner | None, st.none() | values.filter(lambda value: value not in (set(), frozenset()))
+        case _:
+            other, more = None, st.none()
+    either = inner | other
+    if type(None) in get_args(either):  # an empty set is absent, as None is: where both may be they read back alike
+        return either, (values | more).filter(lambda value: value not in (set(), frozenset()))
+    return either, values | more
 
 
 @dataclasses.dataclass(frozen=True)

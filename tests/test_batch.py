@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import textwrap
 import threading
 import time
 from dataclasses import FrozenInstanceError
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from lift_dynamorm.transport.faults import Call, Fault
 
 
+DOCS = Path(__file__).parent.parent / "docs"
 WRONG: Any = 7  # what the types do not allow
 
 
@@ -206,6 +210,14 @@ def test_each_key_is_sent_once_and_tables_share_a_request(stand: Stand, consiste
     assert request["rows"]["Keys"] == [{"id": {"N": "1"}}, {"id": {"N": "2"}}]
     assert request["lines"]["Keys"] == [{"doc": {"S": "a"}, "n": {"N": "1"}}]
     assert [table.get("ConsistentRead", False) for table in request.values()] == [consistent] * 2
+
+
+def test_a_serializable_transaction_reads_consistently(stand: Stand) -> None:
+    with stand.session.transaction(isolation="serializable"):
+        stand.session.batch_get(rows(1))
+    with stand.session.transaction():
+        stand.session.batch_get(rows(1))
+    assert ["ConsistentRead" in request["rows"] for request in stand.requests()] == [True, False]
 
 
 def test_models_may_share_a_table_under_two_names(stand: Stand) -> None:
@@ -522,12 +534,21 @@ async def test_requests_under_way_are_finished_when_one_fails() -> None:
 
 
 def test_it_waits_longer_each_time_until_the_timeout() -> None:
-    stand = Stand(*[Unprocessed(0.9)] * 99)
+    class Sparing:
+        deadlines: set[float | None] = set()
+
+        async def send(self, call: Call) -> Payload:
+            self.deadlines.add(call.deadline)
+            return await Unprocessed(0.9).send(call)
+
+    sparing = Sparing()
+    stand = Stand(*[sparing] * 99)
     with pytest.raises(BatchIncomplete, match="no time for another") as caught:
         stand.session.batch_get(rows(*range(100)))
     assert stand.slept == [0.025, 0.05, 0.1, 0.2, 0.4, 0.8, *[1.0] * 8]
     done = [len(request["rows"]["Keys"]) for request in stand.requests()]
     assert len(done) == 15
+    assert sparing.deadlines == {stand.began + 10.0}
     assert list(caught.value.unprocessed) == rows(*range(sum(done), 100))
     assert isinstance(caught.value.__cause__, Throttled)
 
@@ -642,8 +663,20 @@ class Nowhere(Model, table="nowhere"):
     id: PartitionKey[str]
 
 
-# -- types -------------------------------------------------------------------------------------------------------------
+# -- the rest ----------------------------------------------------------------------------------------------------------
 
 
 def test_the_twins_have_the_same_verbs() -> None:
     assert {name for name in vars(Batch) if name[0] != "_"} == {name for name in vars(SyncBatch) if name[0] != "_"}
+
+
+def test_the_examples_of_the_documentation_run(capsys: pytest.CaptureFixture[str]) -> None:
+    models, *blocks = re.findall(r"```python\n(.*?)```", (DOCS / "batches.md").read_text(), re.DOTALL)
+    main = "async def main(s):\n" + textwrap.indent("\n".join(blocks), "    ")
+    names: dict[str, Any] = {}
+    exec(compile(f"from lift_dynamorm import *\n{models}\n{main}", "batches.md", "exec", dont_inherit=True), names)
+    db = Database("local://")
+    db.sync.create_tables(names["Note"], names["User"])
+    asyncio.run(names["main"](db.session()))
+    assert capsys.readouterr().out.startswith("(Key(User, id='1'), Key(Note, owner='ann', number=2))\n")
+    assert len(db.sync.session().query(names["Note"]).where(owner="ann").all()) == 999

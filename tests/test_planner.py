@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lift_dynamorm import GSI, LSI, Database, F, Model, PartitionKey, QueryError, SortKey, SyncSession
+from lift_dynamorm.conditions import attributes
 from lift_dynamorm.expressions import Expression, Path
 from lift_dynamorm.model import schema_of
 from lift_dynamorm.planner import Wanted, plan
@@ -197,6 +198,7 @@ def test_the_preferred_index() -> None:
         ([F.group == "g"], {"index": "nope"}, "no index 'nope'"),
         ([F.group == "g"], {"index": "by_red"}, "`red`"),
         ([F.red == True], {"consistent": True}, "consistently"),  # noqa: E712 - a condition
+        ([F.size > 3], {}, "To read the whole table say scan(Templated)"),
     ],
 )
 def test_what_no_index_answers_is_refused(conditions: Any, options: Any, words: str) -> None:
@@ -279,6 +281,49 @@ def test_an_index_that_lacks_attributes_of_the_model_is_refused(index: str | Non
         chosen(Partial, F.nick == "n", index=index and "by-nick")
 
 
+def needing(*attributes: str) -> dict[str, Any]:
+    return {"attributes": frozenset(attributes)}
+
+
+def test_an_index_is_taken_that_holds_what_is_needed_of_each_item() -> None:
+    assert chosen(Partial, F.email == "e", **needing("id", "email")) == "by-email"
+    assert chosen(Partial, F.nick == "n", **needing("id", "team")) == "by-nick"
+    with pytest.raises(QueryError, match="by-email does not hold `team`") as caught:
+        chosen(Partial, F.email == "e", **needing("id", "team"))
+    assert "by .only(...), or load the items by the keys in the index: .fetch()" in str(caught.value)
+    with pytest.raises(QueryError, match="by-email does not hold `team`"):
+        chosen(Partial, F.email == "e", F.team == "t", index="by-email", **needing("id"))
+
+
+def test_an_index_that_holds_less_is_taken_where_the_items_are_fetched() -> None:
+    schema = schema_of(Partial)
+    found = plan(
+        schema, [resolve(schema, F.email == "e", ""), resolve(schema, F.team == "t", "")], "", Wanted(fetch=True)
+    )
+    assert (str(found.index), found.fetch, found.filter) == ("by-team", False, every_of(F.email == "e"))
+    found = plan(schema, [resolve(schema, c, "") for c in (F.email == "e", F.nick == "k")], "", Wanted(fetch=True))
+    assert (str(found.index), found.fetch, found.filter) == ("by-email", True, None)
+    assert found.local == every_of(F.nick == "k")
+
+
+def every_of(expression: Expression) -> Any:
+    return resolve(schema_of(Partial), expression, "")
+
+
+class Open(Model, table="opens", indexes=[GSI("by-kind", pk=F.kind, projection=["size"])]):
+    model_config = {"extra": "allow"}
+
+    id: PartitionKey[str]
+    kind: str
+    size: int = 0
+
+
+def test_an_index_without_what_is_no_field_is_no_whole_item() -> None:
+    with pytest.raises(QueryError, match="by-kind does not hold what is no field"):
+        chosen(Open, F.kind == "k")
+    assert chosen(Open, F.kind == "k", **needing("id", "kind", "size")) == "by-kind"
+
+
 def test_an_index_that_holds_every_attribute_in_all_is_taken(opened: Callable[..., SyncSession]) -> None:
     s = opened(Partial)
     item = s.create(Partial(id="1", email="e"))
@@ -307,6 +352,16 @@ def test_text_in_front_of_other_text_is_no_order(opened: Callable[..., SyncSessi
     assert sorted(shelf.name for shelf in found) == ["Ann", "Ann Lee"]
 
 
+def test_a_sort_key_attribute_is_a_name_for_the_order(opened: Callable[..., SyncSession]) -> None:
+    s = opened(Shelf)
+    for name in ("b", "a", "a b"):
+        s.create(Shelf(id="1", name=name, number=1, last="x"))
+    assert [shelf.name for shelf in s.query(Shelf).where(id="1").order_by("-sk")] == ["b", "a", "a b"]
+    assert chosen(Templated, F.red == True, order=("by_red_sk", True)) == "by_red"  # noqa: E712 - a condition
+    with pytest.raises(QueryError, match="table is not sorted by `by_red_sk`"):
+        chosen(Templated, F.group == "g", order=("by_red_sk", True))
+
+
 @pytest.mark.parametrize("field", ["size", "red"])
 def test_begins_with_on_what_is_no_text_is_refused(field: str) -> None:
     with pytest.raises(QueryError, match=f"begins_with is for text, and `{field}` is none"):
@@ -323,3 +378,171 @@ def test_an_empty_key_finds_nothing(opened: Callable[..., SyncSession]) -> None:
     s.create(Sealed(id="1"))
     assert s.query(Sealed).where(digest=b"").all() == []
     assert s.query(Partial).where(team="").all() == []
+
+
+# -- padded numbers ----------------------------------------------------------------------------------------------------
+
+
+class Page(Model, table="pages", pk="B#{book}", sk="{number:03d}#{part}"):
+    book: str
+    number: int
+    part: str = "x"
+
+
+class Line(Model, table="lines", pk="P#{page:02d}", sk="{number:03d}"):
+    page: int
+    number: int
+
+
+BOUNDS = (
+    st.integers(-2000, 2000)
+    | st.sampled_from([-1, 0, 1, 998, 999, 1000])
+    | st.integers(-4400, 4400).map(lambda n: n / 4)
+)
+RANGES: st.SearchStrategy[Test] = st.one_of(
+    st.builds(lambda n: (F.number > n, lambda i: i.number > n), BOUNDS),
+    st.builds(lambda n: (F.number >= n, lambda i: i.number >= n), BOUNDS),
+    st.builds(lambda n: (F.number < n, lambda i: i.number < n), BOUNDS),
+    st.builds(lambda n: (F.number <= n, lambda i: i.number <= n), BOUNDS),
+    st.builds(lambda n: (F.number == n, lambda i: i.number == n), BOUNDS),
+    st.builds(lambda a, b: (F.number.between(a, b), lambda i: a <= i.number <= b), BOUNDS, BOUNDS),
+)
+
+
+@pytest.fixture(scope="module")
+def padded() -> Iterator[SyncSession]:
+    db = Database(transport=ValidatingTransport(LocalTransport()))
+    db.sync.create_tables(Page, Line)
+    s = db.sync.session("acme")
+    for number in (0, 1, 2, 9, 10, 99, 500, 998, 999):
+        s.put(Page(book="b", number=number))
+        s.put(Line(page=1, number=number))
+    yield s
+    db.sync.close()
+
+
+@given(tests=st.lists(RANGES, min_size=1, max_size=3), backwards=st.booleans())
+def test_bounds_that_a_padded_number_cannot_reach(padded: SyncSession, tests: list[Test], backwards: bool) -> None:
+    for query in (padded.query(Page).where(book="b"), padded.query(Line).where(page=1)):
+        expected = [item for item in query if all(holds(item) for _, holds in tests)]
+        found = query.where(*(expression for expression, _ in tests)).order_by("-sk" if backwards else "sk")
+        assert found.all() == (expected[::-1] if backwards else expected)
+        assert found.count() == len(expected)
+
+
+def test_no_item_is_in_a_partition_that_a_padded_number_cannot_name(padded: SyncSession) -> None:
+    assert padded.query(Line).where(page=100).all() == []
+    with padded.transaction():
+        padded.put(Line(page=2, number=7))
+        assert padded.query(Line).where(page=200).all() == []
+        assert padded.query(Line).where(F.page == 2, F.number > 1000).all() == []
+        assert padded.query(Line).where(F.page == 2, F.number == 7000).all() == []
+        assert len(padded.query(Line).where(F.page == 2, F.number < 7000).all()) == 1
+
+
+# -- keys of several attributes ----------------------------------------------------------------------------------------
+
+
+class Match(
+    Model,
+    table="matches",
+    indexes=[
+        GSI("by-place", pk=[F.country, F.city], sk=[F.sport, F.level, F.day]),
+        GSI("by-four", pk=[F.country, F.city, F.sport, F.level], sk=[F.day]),
+    ],
+):
+    id: PartitionKey[str]
+    country: str
+    city: str
+    sport: str
+    level: int
+    day: str
+
+
+PLACE = (F.country == "it", F.city == "rome")
+
+
+@pytest.mark.parametrize(
+    ("conditions", "key", "filter"),
+    [
+        (PLACE, {"country", "city"}, set()),
+        ((*PLACE, F.sport == "judo"), {"country", "city", "sport"}, set()),
+        ((*PLACE, F.sport > "a"), {"country", "city", "sport"}, set()),
+        ((*PLACE, F.sport == "judo", F.level >= 3), {"country", "city", "sport", "level"}, set()),
+        ((*PLACE, F.sport == "judo", F.level > 1, F.level < 9), {"country", "city", "sport", "level"}, {"level"}),
+        ((*PLACE, F.sport > "a", F.level == 3), {"country", "city", "sport"}, {"level"}),
+        ((*PLACE, F.level == 3), {"country", "city"}, {"level"}),
+        ((*PLACE, F.sport == "judo", F.day > "2026"), {"country", "city", "sport"}, {"day"}),
+    ],
+)
+def test_sort_attributes_are_used_from_left_to_right(conditions: Any, key: set[str], filter: set[str]) -> None:
+    schema = schema_of(Match)
+    found = plan(schema, [resolve(schema, c, "") for c in conditions], "", Wanted(index="by-place"))
+    assert attributes(found.key) == key
+    assert (attributes(found.local) if found.local else set()) == filter  # DynamoDB allows no filter on a key
+    assert found.filter is None
+
+
+def test_every_partition_attribute_is_needed() -> None:
+    with pytest.raises(QueryError, match=r"by-place needs `city` = .*; by-four needs `city` and `level` and `sport`"):
+        chosen(Match, F.country == "it")
+    with pytest.raises(QueryError, match="by-place needs `city`"):
+        chosen(Match, F.country == "it", F.city > "r")
+    level = F.level == 3
+    assert chosen(Match, *PLACE, F.sport == "judo", level, F.day > "2026", index="by-four") == "by-four"
+    assert chosen(Match, *PLACE, F.sport == "judo", order=("level", True)) == "by-place"
+    assert chosen(Match, *PLACE, F.sport == "judo", level, order=("day", False)) == "by-place"
+    with pytest.raises(QueryError, match="by-place is not sorted by `level`"):
+        chosen(Match, *PLACE, order=("level", True))
+
+
+# -- what a filter cannot hold -----------------------------------------------------------------------------------------
+
+
+def test_what_is_too_long_for_a_filter_is_evaluated_here(opened: Callable[..., SyncSession]) -> None:
+    s = opened(Templated)
+    for n in range(30):
+        s.put(Templated(group="g", name=f"n{n}", size=n, red=True))
+    names = [f"n{n}" for n in range(0, 4000, 2)]
+    schema = schema_of(Templated)
+    long, short = F.name.is_in(names), F.red.exists()
+    found = plan(schema, [resolve(schema, c, "") for c in (F.group == "g", long, short)], "")
+    assert (found.filter, found.local) == tuple(resolve(schema, c, "") for c in (short, long))
+    query = s.query(Templated).where(F.group == "g", long, short)
+    assert [item.name for item in query] == [f"n{n}" for n in range(0, 30, 2)]
+    assert query.count() == 15
+    first = query.first()
+    assert first is not None
+    assert first.name == "n0"
+    many = [F.red.is_in([True]) | F.red.not_exists() for _ in range(200)]
+    assert s.query(Templated).where(F.group == "g", *many).count() == 30
+
+
+def test_a_key_condition_is_never_too_long(opened: Callable[..., SyncSession]) -> None:
+    s = opened(Templated)
+    item = s.put(Templated(group="g" * 1500, name="n" * 900, size=1))
+    assert s.query(Templated).where(group=item.group, size=1, name=item.name).all() == [item]
+
+
+# -- the reasons -------------------------------------------------------------------------------------------------------
+
+
+def test_every_index_is_considered_with_a_reason() -> None:
+    schema = schema_of(Templated)
+    conditions = [F.group == "g", F.red == True, F.name == "ab"]  # noqa: E712 - a condition
+    found = plan(schema, [resolve(schema, c, "") for c in conditions], "")
+    assert [(each.index, each.taken, each.reason) for each in found.considered] == [
+        ("by_l", True, "is narrowed by `group` and `red`"),
+        ("table", False, "is narrowed by fewer conditions than by_l"),
+        ("by_red", False, "lags behind by_l"),
+        ("by-name", False, "lags behind by_l"),
+        ("by_both", False, "lags behind by_l"),
+    ]
+    schema = schema_of(Player)
+    team = [resolve(schema, c, "") for c in (F.team == "x", F.name == "y")]
+    assert [str(each.reason) for each in plan(schema, team, "").considered] == [
+        "is narrowed by `name` and `team`",
+        "needs `id` = ...",
+        "needs `nick` = ...",
+        "may lack items that match",
+    ]

@@ -239,6 +239,13 @@ def test_an_item_with_an_attribute_of_that_name() -> None:
     assert requests == [{"TableName": "other", "Item": item}]
 
 
+@pytest.mark.xfail(raises=KeyError, reason="Context.send looks for a TableName in every request")
+def test_a_statement_on_a_table_that_is_not_there() -> None:
+    s, _ = canned(refused("ResourceNotFoundException"))
+    with pytest.raises(ServiceError, match="ExecuteStatement: there is no such table"):
+        s.execute_statement(SELECT)
+
+
 def test_two_names_for_one_table_in_a_batch() -> None:
     s, requests = canned(table_names={"a_": "one", "b_": "one"})
     payload: dict[str, Any] = {"RequestItems": {"a_": {"Keys": [{}]}, "b_": {"Keys": [{}]}}}

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
-from lift_dynamorm.conditions import sort_value
 from lift_dynamorm.errors import BatchIncomplete, DynamORMError, RequestRefused, ServiceError, Throttled
 from lift_dynamorm.key import Found
 from lift_dynamorm.model import Model
@@ -17,7 +16,7 @@ from lift_dynamorm.operations.lookup import Lookup
 from lift_dynamorm.unit_of_work import identity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from lift_dynamorm.key import Key
     from lift_dynamorm.operations.context import Context
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     Item = dict[str, Any]
     Place = tuple[Any, ...]
+    Reference = tuple[Schema[Any], Item]
 
 M = TypeVar("M", bound=Model)
 
@@ -62,7 +62,7 @@ def _found(lookup: Lookup[M], items: Mapping[Any, M | None]) -> Found[M]:
 
 async def get_items(
     context: Context,
-    keys: Sequence[tuple[Schema[Any], Item]],
+    keys: Iterable[Reference],
     *,
     consistent: bool,
     projection: tuple[str, Mapping[str, str]] | None = None,
@@ -74,7 +74,7 @@ async def get_items(
     asked for again until the deadline. projection: the expression and its names, which must cover the table's key.
     Raises BatchIncomplete with the `keys` that were not read as `unprocessed`, and the others' items as `found`.
     """
-    wanted = {place_of(context, schema, key): (schema, key) for schema, key in keys}
+    places, wanted = locate(context, keys)
     schemas = {place[0]: schema for place, (schema, _) in wanted.items()}
     unread = dict.fromkeys(wanted)
     found: dict[Place, Item] = {}
@@ -97,8 +97,11 @@ async def get_items(
             del unread[place]
         return left
 
-    places = list(wanted)
-    chunks = [places[start : start + MAX_KEYS] for start in range(0, len(places), MAX_KEYS)]
+    def answer() -> dict[Identity, Item]:
+        return {at: found[place] for at, place in places.items() if place in found}
+
+    order = list(wanted)
+    chunks = (order[start : start + MAX_KEYS] for start in range(0, len(order), MAX_KEYS))
     jobs = [_send(context, "BatchGetItem", chunk, request, note) for chunk in chunks]
     try:
         await at_once(jobs, concurrency, blocking=context.blocking)
@@ -106,9 +109,9 @@ async def get_items(
         raise
     except ServiceError as error:
         msg = f"{len(unread)} of {len(wanted)} keys were not read: {error}"
-        left, items = (wanted[place] for place in unread), by_identity(context, keys, found)
-        raise BatchIncomplete(msg, operation="BatchGetItem", unprocessed=left, found=items) from error
-    return by_identity(context, keys, found)
+        left = (wanted[place] for place in unread)
+        raise BatchIncomplete(msg, operation="BatchGetItem", unprocessed=left, found=answer()) from error
+    return answer()
 
 
 async def write_items(context: Context, writes: Iterable[Write], *, concurrency: int = CONCURRENCY) -> None:
@@ -120,9 +123,7 @@ async def write_items(context: Context, writes: Iterable[Write], *, concurrency:
     """
     waiting: dict[Place, Write] = {}
     for write in writes:
-        place = place_of(context, write.schema, write.key)
-        waiting.pop(place, None)
-        waiting[place] = write
+        waiting[_place(context.table(write.schema), write.schema, write.key)] = write
     schemas = {place[0]: write.schema for place, write in waiting.items()}
     asked = len(waiting)
 
@@ -198,18 +199,16 @@ async def _send(
             raise Throttled(msg, operation=operation)
 
 
-def place_of(context: Context, schema: Schema[Any], key: Mapping[str, Any]) -> Place:
-    """Tell items apart as DynamoDB does: two tables of models may be one there."""
-    return _place(context.table(schema), schema, key)
-
-
-def by_identity(
-    context: Context, keys: Iterable[tuple[Schema[Any], Item]], found: Mapping[Place, Item]
-) -> dict[Identity, Item]:
-    """Tell what was found under each key; one that is not there is left out."""
-    places = ((identity(schema, key), place_of(context, schema, key)) for schema, key in keys)
-    return {at: found[place] for at, place in places if place in found}
+def locate(context: Context, keys: Iterable[Reference]) -> tuple[dict[Identity, Place], dict[Place, Reference]]:
+    """Tell where DynamoDB keeps items, each place once: two tables of models may be one there."""
+    places: dict[Identity, Place] = {}
+    wanted: dict[Place, Reference] = {}
+    for schema, key in keys:
+        at = identity(schema, key)
+        places[at] = place = _place(context.table(schema), schema, key)
+        wanted.setdefault(place, (schema, key))
+    return places, wanted
 
 
 def _place(table: str, schema: Schema[Any], key: Mapping[str, Any]) -> Place:
-    return (table, *(sort_value(key[attribute]) for attribute in schema.key.attributes))
+    return (table, *identity(schema, key)[1:])

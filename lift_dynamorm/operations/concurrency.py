@@ -14,13 +14,14 @@ T = TypeVar("T")
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never suspends, and return what it returns."""
+    """Run a coroutine that never suspends, and return what it returns; one that does gets a RuntimeError there."""
+    msg = "a sync session cannot wait for an event loop: its transport, hooks and callbacks must not suspend"
     try:
         coroutine.send(None)
+        coroutine.throw(RuntimeError(msg))
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]  # what the coroutine returned
     coroutine.close()
-    msg = "a sync session cannot wait for an event loop: its transport, hooks and callbacks must not suspend"
     raise RuntimeError(msg)
 
 

@@ -28,8 +28,8 @@ M = TypeVar("M", bound=Model)
 class Lookup(Generic[M]):
     """Some keys, and how to get from what is stored under them to what the caller sees.
 
-    asked: where each key leads, in the caller's order, with repetitions. keys, references: the first key
-    to each place, as the caller gave it and in wire form.
+    asked: where each key leads, in the caller's order, with repetitions. keys, references: one key to each place, as
+    the caller gave it and in wire form.
     """
 
     def __init__(self, context: Context, unit: UnitOfWork | None, keys: Iterable[Key[M]]) -> None:
@@ -47,9 +47,8 @@ class Lookup(Generic[M]):
             wire = schema.key_from(key.values, context.prefix)
             place = key.model, identity(schema, wire)
             self.asked.append(place)
-            if place not in self.keys:
-                self.keys[place] = key
-                self.references[place] = schema, wire
+            self.keys[place] = key
+            self.references[place] = schema, wire
 
     @property
     def to_read(self) -> list[Reference]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lift_dynamorm.errors import RequestRefused, TransactionCanceled, TransactionConflict, TransactionTooLarge
-from lift_dynamorm.operations.batch import by_identity, place_of
+from lift_dynamorm.operations.batch import locate
 from lift_dynamorm.operations.lookup import Lookup
 from lift_dynamorm.operations.transact import refusal
 from lift_dynamorm.unit_of_work import MAX_OPERATIONS
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from lift_dynamorm.key import Key
     from lift_dynamorm.model import Model
     from lift_dynamorm.operations.context import Context
+    from lift_dynamorm.schema import Schema
     from lift_dynamorm.unit_of_work import UnitOfWork
 
     Item = dict[str, Any]
     Place = tuple[Any, ...]
+    Reference = tuple[Schema[Any], Item]
 
 
 async def transact_get(
@@ -31,7 +33,7 @@ async def transact_get(
     Raises TransactionTooLarge, and TransactionCanceled with one reason per key in the caller's order.
     """
     lookup = Lookup(context, unit, keys)
-    wanted = {place_of(context, schema, key): key for schema, key in lookup.to_read}
+    places, wanted = locate(context, lookup.to_read)
     if len(wanted) > MAX_OPERATIONS:
         msg = f"transact_get of {len(wanted)} items: DynamoDB allows {MAX_OPERATIONS}; batch_get() reads any number"
         raise TransactionTooLarge(msg)
@@ -40,28 +42,25 @@ async def transact_get(
     except RequestRefused as error:
         if error.code != "TransactionCanceledException":
             raise
-        raise _canceled(context, lookup, wanted, error) from None
-    items = await lookup.load(by_identity(context, lookup.to_read, found), expired=expired)
+        given = dict(zip(wanted, error.answer.get("CancellationReasons") or (), strict=False))
+        reasons = [_reason(error.operation, model, given.get(places.get(at, ()), {})) for model, at in lookup.asked]
+        raise _canceled(error, reasons) from None
+    stored = {at: found[place] for at, place in places.items() if place in found}
+    items = await lookup.load(stored, expired=expired)
     return tuple(items[place] for place in lookup.asked)
 
 
-async def _read(context: Context, wanted: Mapping[Place, Item]) -> dict[Place, Item]:
-    items = [{"Get": {"TableName": place[0], "Key": key}} for place, key in wanted.items()]
+async def _read(context: Context, wanted: Mapping[Place, Reference]) -> dict[Place, Item]:
+    items = [{"Get": {"TableName": place[0], "Key": key}} for place, (_, key) in wanted.items()]
     answer = await context.send("TransactGetItems", {"TransactItems": items})
     return {place: entry["Item"] for place, entry in zip(wanted, answer["Responses"], strict=True) if entry.get("Item")}
 
 
-def _canceled(
-    context: Context, lookup: Lookup[Any], wanted: Mapping[Place, Item], error: RequestRefused
-) -> TransactionCanceled:
-    """Map DynamoDB's cancellation reasons to the keys they belong to."""
-    given = dict(zip(wanted, error.answer.get("CancellationReasons") or (), strict=False))
-    reasons: list[ServiceError | None] = []
-    for place in lookup.asked:
-        schema, key = lookup.references[place]
-        reason = given.get(place_of(context, schema, key), {})
-        refused = reason.get("Code", "None") != "None"
-        reasons.append(refusal(error.operation, f"get of {schema.name}", reason) if refused else None)
+def _reason(operation: str, model: type[Model], reason: Mapping[str, Any]) -> ServiceError | None:
+    return refusal(operation, f"get of {model.__name__}", reason) if reason.get("Code", "None") != "None" else None
+
+
+def _canceled(error: RequestRefused, reasons: Sequence[ServiceError | None]) -> TransactionCanceled:
     causes = [reason for reason in reasons if reason is not None]
     text = "; ".join(f"key {n}: {reason}" for n, reason in enumerate(reasons, 1) if reason is not None)
     message = f"the transaction was canceled, and nothing was read: {text or error}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from lift_dynamorm.errors import (
+    BatchIncomplete,
     ConditionFailed,
     ConnectionFailed,
     CursorError,
@@ -87,6 +88,8 @@ def problem_of(error: BaseException) -> Problem | None:
             return Problem(status, str(error))
     if isinstance(error, TransactionCanceled) and all(isinstance(r, Throttled | None) for r in error.reasons):
         return _unavailable("The database is busy, and nothing was written. Try again.")
+    if isinstance(error, BatchIncomplete) and isinstance(error.__cause__, _UNAVAILABLE):
+        return _unavailable("The database could not do all of it in time. Try again.")
     if isinstance(error, _UNAVAILABLE):
         return _unavailable(_explain(error))
     return None

@@ -48,7 +48,7 @@ from .models import DAY, Blob, Counter, Note, Order, Plain, User
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lift_dynamorm import Session
+    from lift_dynamorm import Batch, Session
     from lift_dynamorm.transport import Transport
     from lift_dynamorm.transport.faults import Fault, Plan
 
@@ -143,7 +143,7 @@ async def test_models_and_tables_are_mixed(opened: Open) -> None:
     found = await s.batch_get([key_of(item) for item in items])
     assert list(found) == items
     assert [type(item) for item in found] == [type(item) for item in items]
-    assert await s.transact_get(*map(key_of, items[:100])) == tuple(items[:100])
+    assert await s.transact_get(*map(key_of, items[:18])) == tuple(items[:18])
     async with s.batch() as batch:
         for item in items:
             batch.delete(key_of(item))
@@ -343,7 +343,12 @@ async def test_unchecked_writes_over_whatever_is_there(opened: Open) -> None:
     for name in ("a", "b"):
         await s.update(User, {"id": "1"}, name=name)
     stale.name = "stale"
-    for refused in (lambda b: b.put(stale), lambda b: b.delete(stale), lambda b: b.put(User(id="2"))):
+    acts: list[Callable[[Batch], None]] = [
+        lambda batch: batch.put(stale),
+        lambda batch: batch.delete(stale),
+        lambda batch: batch.put(User(id="2")),
+    ]
+    for refused in acts:
         with pytest.raises(UsageError, match=r"version of a User.*put\(\).*unchecked=True"):
             async with s.batch() as batch:
                 refused(batch)
@@ -359,7 +364,12 @@ async def test_unchecked_writes_over_whatever_is_there(opened: Open) -> None:
 async def test_unique_fields_are_not_for_batches(opened: Open) -> None:
     s = opened(Named)
     item = await s.create(Named(id="1", name="ann"))
-    for refused in (lambda b: b.put(item), lambda b: b.delete(item), lambda b: b.delete(Key(Named, id="1"))):
+    acts: list[Callable[[Batch], None]] = [
+        lambda batch: batch.put(item),
+        lambda batch: batch.delete(item),
+        lambda batch: batch.delete(Key(Named, id="1")),
+    ]
+    for refused in acts:
         with pytest.raises(UsageError, match=r"`name` of Named unique.*put\(\)"):
             async with s.batch(unchecked=True) as batch:
                 refused(batch)

@@ -70,7 +70,7 @@ async def test_units_of_the_copies_in_indexes(opened: Open, db: Database) -> Non
 
 async def test_units_of_several_tables(opened: Open, db: Database) -> None:
     s = session(opened, db, Plain, Note)
-    key, item = {"id": {"S": "1"}}, {"id": {"S": "1"}, "name": {"S": "a"}}
+    item = {"id": {"S": "1"}, "name": {"S": "a"}}
     note = {"owner": {"S": "o"}, "written": {"S": "2026-01-01T00:00:00.000000Z"}}
     puts = {"plain": [{"PutRequest": {"Item": item}}], "notes": [{"PutRequest": {"Item": note}}]}
     used = await consumed(s, s.execute("BatchWriteItem", {"RequestItems": puts}))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from decimal import Decimal
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from hypothesis import event, reject
 from hypothesis import strategies as st
 from pydantic import create_model
 
-from lift_dynamorm import DefinitionError, Model, Null, PartitionKey
+from lift_dynamorm import DefinitionError, Model, PartitionKey
+from lift_dynamorm.fields import NULL
 from lift_dynamorm.model import stored_item
 from tests.strategies import Part, given_to, parts
 
@@ -43,7 +44,7 @@ def cases(draw: st.DrawFn) -> Case:
     drawn: dict[str, Part] = {name: draw(parts(name, 2)) for name in draw(st.sampled_from(["a", "ab", "abc"]))}
     fields: Any = {name: part.definition for name, part in drawn.items()}
     if draw(st.integers(0, 4)) == 0:
-        fields["a"] = (Null[fields["a"][0]], fields["a"][1])
+        fields["a"] = (Annotated[fields["a"][0], NULL], fields["a"][1])
     try:
         model = create_model("Item", __base__=Made, **fields)
     except DefinitionError as refused:

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lift_dynamorm import CursorError, F, ItemNotFound, QueryError, UsageError
+from lift_dynamorm import (
+    CursorInvalid,
+    CursorQueryMismatch,
+    CursorTenantMismatch,
+    F,
+    ItemNotFound,
+    QueryError,
+    TransactionConditionFailed,
+    UsageError,
+    VersionConflict,
+)
 
 from .conftest import session_of
 from .models import DAY, Note, Order, Plain, Reading, User
@@ -208,13 +218,15 @@ async def test_a_cursor_is_bound_to_its_query_and_tenant(opened: Open, db: Datab
         ann.order_by("-written"),
         ann.where(F.text > "0"),
         ann.where(F.written > DAY),
-        other.query(Note).where(owner="ann"),
+        ann.where(F.text.is_in([str(n) for n in range(2000)])),
         s.query(User).where(id="ann"),
     ):
-        with pytest.raises(CursorError):
+        with pytest.raises(CursorQueryMismatch):
             await foreign.page(cursor)
+    with pytest.raises(CursorTenantMismatch):
+        await other.query(Note).where(owner="ann").page(cursor)
     for damaged in (cursor[:-1], cursor + "A", "A" + cursor[1:], "x", "ä", "=", cursor[::-1]):
-        with pytest.raises(CursorError):
+        with pytest.raises(CursorInvalid):
             await ann.page(damaged)
     assert [n.text for n in await ann.page("")] == ["0", "1"]
 
@@ -235,3 +247,123 @@ async def test_a_table_without_a_sort_key(opened: Open) -> None:
     await s.create(Plain(id="1", count=1))
     assert await s.query(Plain).where(id="1").count() == 1
     assert await s.query(Plain).where(F.id == "1", F.count > 1).all() == []
+
+
+# -- what is over, hooks, transactions ---------------------------------------------------------------------------------
+
+
+async def test_an_item_whose_time_is_over_is_absent(opened: Open) -> None:
+    s = opened(User)
+    for n in range(6):
+        expires = DAY - timedelta(days=3000) if n % 2 else None
+        await s.put(User(id=f"{n}", team="red", joined=DAY + timedelta(days=n), expires_at=expires))
+    red = s.query(User).where(team="red")
+    assert [user.id async for user in red] == ["0", "2", "4"]
+    assert [user.id async for user in red.only("logins")] == ["0", "2", "4"]
+    assert await red.count() == 3
+    first = await red.order_by("-joined").first()
+    assert first is not None
+    assert first.id == "4"
+    page = await red.limit(2).page()
+    assert [user.id for user in page] == ["0", "2"]
+    assert [user.id for user in await red.limit(2).page(page.cursor)] == ["4"]
+    assert (await red.limit(3).page()).cursor is None
+    everyone = red.include_expired()
+    assert [user.id async for user in everyone] == [str(n) for n in range(6)]
+    assert [user.id async for user in everyone.only("logins")] == [str(n) for n in range(6)]
+    assert await everyone.count() == 6
+    assert len(await everyone.limit(9).page()) == 6
+    assert await s.query(User).where(id="1").one_or_none() is None
+    async with s.transaction():
+        await s.put(User(id="7", team="red", expires_at=DAY - timedelta(days=3000)))
+        assert await red.count() == 3
+        assert await everyone.count() == 7
+
+
+async def test_hooks_see_what_a_query_gives_and_nothing_else(opened: Open, db: Database) -> None:
+    seen: list[str] = []
+
+    @db.after_read(Note)
+    def mark(note: Note) -> None:
+        seen.append(note.text)
+        note.text += "!"
+
+    s = opened(Note)
+    await notes(s)
+    ann = s.query(Note).where(owner="ann")
+    assert await texts(ann.limit(2)) == ["0!", "1!"]
+    async for note in ann:
+        assert note.text == "0!"
+        break
+    first = await ann.first()
+    assert first is not None
+    assert first.text == "0!"
+    assert [note.text for note in await ann.where(F.text > "0").limit(2).page()] == ["1!", "2!"]
+    assert await ann.count() == 5
+    assert await texts(ann.where(F.text > "2").only("text")) == ["3!", "4!"]
+    assert seen == ["0", "1", "0", "0", "1", "2", "3", "4"]
+    await s.update(first)
+    assert (await s.find(Note, owner="ann", written=DAY)) == first
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda q: q.all(),
+        lambda q: q.page(),
+        lambda q: q.count(),
+        lambda q: q.only("logins").all(),
+        lambda q: q.only("name").where(F.logins == 0).all(),
+        lambda q: q.where(F.logins == 0).count(),
+    ],
+)
+async def test_what_a_serializable_transaction_has_queried_must_stay(
+    opened: Open, db: Database, way: str, read: Any
+) -> None:
+    s, other = opened(User, Plain), session_of(db, way)
+    await s.put(User(id="1"))
+    with pytest.raises((VersionConflict, TransactionConditionFailed)):
+        async with s.transaction(isolation="serializable"):
+            await read(s.query(User).where(id="1"))
+            await s.put(Plain(id="1"))
+            await other.update(User, {"id": "1"}, logins=7)
+    assert await s.find(Plain, id="1") is None
+    async with s.transaction(isolation="serializable"):
+        await read(s.query(User).where(id="1"))
+        await s.put(Plain(id="1"))
+    async with s.transaction():
+        await read(s.query(User).where(id="1"))
+        await s.put(Plain(id="2"))
+        await other.update(User, {"id": "1"}, logins=8)
+    assert await s.find(Plain, id="2") is not None
+
+
+async def test_a_serializable_transaction_notes_what_it_was_given_and_no_more(
+    opened: Open, db: Database, way: str
+) -> None:
+    s, other = opened(Note, Plain), session_of(db, way)
+    await notes(s)
+    async with s.transaction(isolation="serializable"):
+        assert await texts(s.query(Note).where(owner="ann").limit(2)) == ["0", "1"]
+        async for note in s.query(Note).where(owner="ann").order_by("-written"):
+            assert note.text == "4"
+            break
+        await s.put(Plain(id="1"))
+        await other.put(Note(owner="ann", written=DAY + timedelta(days=2), text="changed"))
+    with pytest.raises(VersionConflict):
+        async with s.transaction(isolation="serializable"):
+            async for _ in s.query(Note).where(owner="ann").order_by("-written"):
+                break
+            await s.put(Plain(id="2"))
+            await other.put(Note(owner="ann", written=DAY + timedelta(days=4), text="changed"))
+
+
+async def test_own_writes_are_no_reads_of_a_serializable_transaction(opened: Open) -> None:
+    s = opened(User)
+    await s.put(User(id="1", team="red"))
+    async with s.transaction(isolation="serializable"):
+        await s.update(User, {"id": "1"}, logins=F.logins + 1)
+        await s.put(User(id="2", team="red"))
+        assert {user.id: user.logins async for user in s.query(User).where(team="red")} == {"1": 1, "2": 0}
+        assert await s.query(User).where(team="red").only("name").count() == 2
+    assert (await s.get(User, id="1")).logins == 1

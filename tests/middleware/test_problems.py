@@ -53,6 +53,15 @@ def test_what_dynamodb_said_is_not_told(kind: type[errors.ServiceError]) -> None
     assert b"arn" not in problem.body()
 
 
+def test_a_batch_may_be_tried_again_where_its_cause_may() -> None:
+    for cause, status in ((errors.Throttled("x"), 503), (errors.RequestRefused("x"), None)):
+        try:
+            raise errors.BatchIncomplete("x", unprocessed=()) from cause
+        except errors.BatchIncomplete as error:
+            problem = problem_of(error)
+        assert (problem.status if problem else None) == status
+
+
 def test_a_client_learns_that_the_outcome_is_unknown() -> None:
     lost = errors.ConnectionFailed("x", sent=True)
     problem = problem_of(lost)

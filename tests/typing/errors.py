@@ -55,10 +55,13 @@ def attributes(
     assert_type(value.field, str)
 
 
-def more_attributes(item: InvalidItem, broken: ConnectionFailed, batch: BatchIncomplete) -> None:
+def more_attributes(
+    item: InvalidItem, broken: ConnectionFailed, batch: BatchIncomplete, canceled: TransactionCanceled
+) -> None:
     assert_type(item.key, Mapping[str, Any] | None)
     assert_type(broken.sent, bool)
     assert_type(batch.unprocessed, tuple[Any, ...])
+    assert_type(canceled.reasons, tuple[DynamORMError | None, ...])
 
 
 conditions: list[type[ConditionFailed]] = [ItemExists, VersionConflict, UniqueViolation, TransactionConditionFailed]
