@@ -81,7 +81,7 @@ class Meter:
         self._table_name = table_name
         self._in_the_models: dict[str, str] = {}
         self._lock = Lock()
-        self.consumed = _NOTHING
+        self.consumed: Capacity = _NOTHING
 
     def table_name(self, name: str) -> str:
         """Tell how a table of the models is called here, and remember it."""

@@ -225,8 +225,8 @@ def _wire(operand: Operand, item: Wire) -> Wire | None:
 
 def _size(wire: Wire) -> int | None:
     ((tag, value),) = wire.items()
-    if tag == "S":
-        return len(value.encode())
+    if tag == "S":  # DynamoDB counts as Java does: https://github.com/ExtendDB/extenddb/issues/60
+        return len(value.encode("utf-16-le")) // 2
     if tag == "B":
         return len(b64decode(value))
     return len(value) if tag in ("L", "M", "SS", "NS", "BS") else None

@@ -21,7 +21,7 @@ from lift_dynamorm.errors import CursorExpired, CursorInvalid, CursorQueryMismat
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-log = logging.getLogger("lift_dynamorm")
+log: logging.Logger = logging.getLogger("lift_dynamorm")
 
 KEY_VARIABLE = "LIFT_DYNAMORM_CURSOR_KEY"
 _MAC_BYTES = 16

@@ -28,7 +28,7 @@ M = TypeVar("M", bound=Model)
 WriteHook = Callable[[WriteEvent[M]], Awaitable[None] | None]
 ReadHook = Callable[[M], Awaitable[None] | None]
 
-log = logging.getLogger("lift_dynamorm")
+log: logging.Logger = logging.getLogger("lift_dynamorm")
 
 _DAY = 86_400.0
 
@@ -78,7 +78,7 @@ class Database:
             raise UsageError("give an endpoint or a transport, not both")
         if transport is None:
             transport = _transport(endpoint, region=region, profile=profile, max_connections=max_connections)
-        self.transport = _with_retries(transport, timeout)
+        self.transport: RetryTransport = _with_retries(transport, timeout)
         self.now = now
         self.new_id = new_id
         self.require_tenant = require_tenant
@@ -89,10 +89,10 @@ class Database:
         else:
             names = dict(table_names or {})
             self.table_name = lambda name: names.get(name, name)
-        self.cursors = CursorSigner(_cursor_keys(cursor_keys), cursor_lifetime, lambda: now().timestamp())
-        self.write_hooks = Hooks()
-        self.read_hooks = Hooks()
-        self.sync = SyncDatabase(self)
+        self.cursors: CursorSigner = CursorSigner(_cursor_keys(cursor_keys), cursor_lifetime, lambda: now().timestamp())
+        self.write_hooks: Hooks = Hooks()
+        self.read_hooks: Hooks = Hooks()
+        self.sync: SyncDatabase = SyncDatabase(self)
 
     def session(self, tenant: Tenant = None, *, deadline: float | None = None) -> Session:
         """Open a session; use it at once or in ``async with``.

@@ -143,7 +143,7 @@ class TransactionCanceled(DynamORMError):
 
     def __init__(self, message: str, *, reasons: Sequence[DynamORMError | None] = ()) -> None:
         super().__init__(message)
-        self.reasons = tuple(reasons)
+        self.reasons: tuple[DynamORMError | None, ...] = tuple(reasons)
 
 
 class TransactionConditionFailed(TransactionCanceled, ConditionFailed):
@@ -158,7 +158,7 @@ class TransactionConditionFailed(TransactionCanceled, ConditionFailed):
         wire_item: Mapping[str, Any] | None = None,
     ) -> None:
         ConditionFailed.__init__(self, message, item=item, wire_item=wire_item)
-        self.reasons = tuple(reasons)
+        self.reasons: tuple[DynamORMError | None, ...] = tuple(reasons)
 
 
 class _TransactionItemExists(TransactionConditionFailed, ItemExists):
@@ -287,7 +287,7 @@ class BatchIncomplete(ServiceError):
 
     def __init__(self, message: str, *, operation: str = "", unprocessed: Iterable[Any], found: Any = None) -> None:
         super().__init__(message, operation=operation)
-        self.unprocessed = tuple(unprocessed)
+        self.unprocessed: tuple[Any, ...] = tuple(unprocessed)
         self.found = found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from lift_dynamorm.errors import QueryError
 
@@ -110,7 +110,7 @@ class _Comparable:
     """The six comparisons, each giving an `Expression`."""
 
     __slots__ = ()
-    __hash__ = None  # type: ignore[assignment]  # a path compares to anything, so it cannot be a dict key
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # a path compares to anything, so it cannot be a dict key
 
     def __eq__(self, other: object) -> Expression:  # type: ignore[override]  # builds a condition on purpose
         return _compare("=", self, other)
@@ -145,7 +145,7 @@ class Size(_Comparable):
     __slots__ = ("path",)
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path: Path = path
 
 
 class Path(_Comparable):
@@ -157,7 +157,7 @@ class Path(_Comparable):
     __slots__ = ("parts",)
 
     def __init__(self, parts: tuple[str | int, ...]) -> None:
-        self.parts = parts
+        self.parts: tuple[str | int, ...] = parts
 
     def __getattr__(self, name: str) -> Path:
         if name.startswith("__"):

@@ -53,8 +53,8 @@ class Selection(Generic[P]):
             where = f"{smaller.__name__}.{name}" if smaller is not None else f"`{name}`"
             raise QueryError(f"only(): {schema.name} has no field for {where}; {mend}")
         model: type[BaseModel] = schema.model
-        self.schema = schema
-        self.attributes = frozenset(schema.fields[name].attribute for name in chosen)
+        self.schema: Schema[Any] = schema
+        self.attributes: frozenset[str] = frozenset(schema.fields[name].attribute for name in chosen)
         self._part = _part_of(model, frozenset(chosen))
         self._smaller = smaller
 

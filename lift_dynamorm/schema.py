@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from lift_dynamorm.indexes import Index, Table
+    from lift_dynamorm.indexes import Index, KeyAttribute, Table
 
     Wire = dict[str, Any]
     Item = dict[str, Wire]
@@ -56,24 +56,26 @@ class Schema(Generic[M]):
         uniques: tuple[FieldSchema, ...] = (),
     ) -> None:
         self.model = model
-        self.name = model.__name__
+        self.name: str = model.__name__
         self.table = table
         self.fields = fields
         self.key = key
         self.indexes = indexes
         self.roles = roles
         self.uniques = uniques
-        self.by_attribute = {field.attribute: field for field in fields.values()}
-        self.partition = key.partition[0]
-        self.sort = key.sort[0] if key.sort else None
+        self.by_attribute: Mapping[str, FieldSchema] = {field.attribute: field for field in fields.values()}
+        self.partition: KeyAttribute = key.partition[0]
+        self.sort: KeyAttribute | None = key.sort[0] if key.sort else None
         keys = [k for index in (key, *indexes) for k in (*index.partition, *index.sort)]
-        self.hidden = frozenset(k.attribute for k in keys if k.template is not None)
-        self.prefixed = frozenset(k.attribute for k in keys if k.prefixed and k.template is None)
-        self.kept = frozenset(fields[name].attribute for name in (roles.version, roles.updated_at) if name is not None)
-        self.expiry = fields[roles.time_to_live].attribute if roles.time_to_live is not None else None
-        self.keeps_extra = model.model_config.get("extra") in ("allow", "forbid")
+        self.hidden: frozenset[str] = frozenset(k.attribute for k in keys if k.template is not None)
+        self.prefixed: frozenset[str] = frozenset(k.attribute for k in keys if k.prefixed and k.template is None)
+        self.kept: frozenset[str] = frozenset(
+            fields[name].attribute for name in (roles.version, roles.updated_at) if name is not None
+        )
+        self.expiry: str | None = fields[roles.time_to_live].attribute if roles.time_to_live is not None else None
+        self.keeps_extra: bool = model.model_config.get("extra") in ("allow", "forbid")
         in_keys = {self.by_attribute[a].name for k in keys for a in k.fields}
-        self.normalizing = frozenset(name for name in in_keys if normalizes(model, name))
+        self.normalizing: frozenset[str] = frozenset(name for name in in_keys if normalizes(model, name))
         own = {k.attribute for k in (*key.partition, *key.sort)}
         self._index_keys = tuple(
             {
@@ -95,7 +97,9 @@ class Schema(Generic[M]):
         self._decoders: dict[str, tuple[str, Callable[[Wire], Any]]] = {
             f.attribute: (f.key, f.codec.decode) for f in fields.values()
         }
-        self.optional_sets = tuple(f.name for f in fields.values() if f.codec.is_set and f.codec.nullable)
+        self.optional_sets: tuple[str, ...] = tuple(
+            f.name for f in fields.values() if f.codec.is_set and f.codec.nullable
+        )
         self._absent = tuple((f.key, f.absent) for f in fields.values() if f.absent not in (ABSENT, REQUIRED))
 
     # -- to DynamoDB ---------------------------------------------------------------------------------------------------

@@ -81,7 +81,7 @@ class Session:
         self._context: Context | None = None
         self._sync: SyncSession | None = None
         self.tenant = tenant
-        self.deadline = deadline
+        self.deadline: float | None = deadline
 
     async def __aenter__(self) -> Self:
         return self

@@ -31,9 +31,9 @@ class Pending:
     __slots__ = ("after", "before", "write")
 
     def __init__(self, write: Write, before: Item | None, after: Item | None) -> None:
-        self.write = write
-        self.before = before
-        self.after = after
+        self.write: Write = write
+        self.before: Item | None = before
+        self.after: Item | None = after
 
 
 class _Undo:

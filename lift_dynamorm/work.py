@@ -24,7 +24,7 @@ class Work:
         self._blocks = 0
         self._chained = False
         self.unit: UnitOfWork | None = None
-        self.ended = ""
+        self.ended: str = ""
 
     def check_open(self) -> None:
         """Refuse a write after the end."""

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from lift_dynamorm.expressions import Expression
 
-    Kinded = tuple[str, Any]
+Kinded = tuple[str, Any]
+"""A DynamoDB type, and a value that compares and sorts as DynamoDB does it."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Not:
 
 Tree = Test | Both | Either | Not
 
+NOTHING: Kinded = ("NULL", None)
 ORDERS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -121,6 +123,8 @@ def holds(tree: Tree, item: BaseModel) -> bool:
         case Test(op, at, operands):
             left = look(at, item)
             others = [look(value, item) if isinstance(value, At) else kinded(value) for value in operands]
+            if op in ("=", "<>", "is_in") and None in operands and left in (None, NOTHING):
+                return op != "<>"  # our own way to say that there is nothing, or NULL
             return _holds(op, left, others)
 
 
@@ -131,9 +135,9 @@ def _holds(op: str, left: Kinded | None, others: list[Kinded | None]) -> bool:
         case "not_exists":
             return left is None
         case "=" | "is_in":
-            return any(_equal(left, other) for other in others)
+            return left is not None and left in others
         case "<>":
-            return not _equal(left, others[0])
+            return left is None or left != others[0]
         case "not_contains":
             return not _holds("contains", left, others)
         case "is_type":
@@ -156,15 +160,8 @@ def _holds(op: str, left: Kinded | None, others: list[Kinded | None]) -> bool:
     return kind == other_kind and kind in ("S", "N", "B") and ORDERS[op](value, sought)
 
 
-def _equal(left: Kinded | None, other: Kinded | None) -> bool:
-    """Compare; `None` on the right is our own way to say that there is nothing, or NULL."""
-    if other == ("NULL", None):
-        return left is None or left == other
-    return left is not None and left == other
-
-
 def look(at: At, item: BaseModel) -> Kinded | None:
-    """Follow a path; None where it leads nowhere. Text is measured in bytes."""
+    """Follow a path; None where it leads nowhere."""
     found: Kinded | None = kinded(item)
     for part in at.path:
         if found is None or found[0] != ("L" if isinstance(part, int) else "M"):
@@ -176,14 +173,18 @@ def look(at: At, item: BaseModel) -> Kinded | None:
             found = inside.get(part)
     if not at.size or found is None:
         return found
-    return ("N", Decimal(len(found[1]))) if found[0] in ("S", "B", "SS", "NS", "BS", "L", "M") else None
+    kind, value = found
+    if kind == "S":  # in the units of UTF-16, of which some characters take two
+        text = value.decode()
+        return "N", Decimal(len(text) + sum(character > "\uffff" for character in text))
+    return ("N", Decimal(len(value))) if kind in ("B", "SS", "NS", "BS", "L", "M") else None
 
 
 def kinded(value: Any) -> Kinded:
-    """Give a value its DynamoDB type, in a form that compares and sorts as DynamoDB does."""
+    """Give a value its DynamoDB type."""
     match value:
         case None:
-            return "NULL", None
+            return NOTHING
         case bool():
             return "BOOL", value
         case int() | float() | Decimal():

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lift_dynamorm.operations.concurrency import Race, at_once
+from lift_dynamorm.operations.concurrency import Race, at_once, drive
 
 both_ways = pytest.mark.parametrize("way", ["async", "sync"])
 
@@ -48,6 +48,28 @@ async def pause(way: str) -> None:
         time.sleep(0.05)  # noqa: ASYNC251 - in a thread of its own
     else:
         await asyncio.sleep(0.01)
+
+
+def test_what_suspends_is_told_so_where_it_does() -> None:
+    log: list[str] = []
+
+    async def suspend() -> None:
+        try:
+            await asyncio.sleep(0)
+        except RuntimeError as error:
+            log.append(str(error))
+            raise
+
+    async def suspend_again() -> None:
+        try:
+            await asyncio.sleep(0)
+        finally:
+            await asyncio.sleep(0)
+
+    for job in (suspend, suspend_again):
+        with pytest.raises(RuntimeError, match="must not suspend"):
+            drive(job())
+    assert len(log) == 1
 
 
 @both_ways

@@ -83,7 +83,8 @@ def at(item: Wire, operand: Operand) -> Tagged | None:
             return None
         value = value.value[part]
     if isinstance(operand, SizeOf):
-        return None if value.tag in ("N", "BOOL", "NULL") else Tagged({"N": str(len(value.value))})
+        measured = value.value.decode().encode("utf-16-le")[::2] if value.tag == "S" else value.value
+        return None if value.tag in ("N", "BOOL", "NULL") else Tagged({"N": str(len(measured))})
     return value
 
 
@@ -240,6 +241,12 @@ def test_sameness(one: Wire, other: Wire) -> None:
 )
 def test_numbers_are_the_same_by_value_and_sets_without_order(one: Wire, other: Wire, equal: bool) -> None:
     assert same(one, other) is same(other, one) is equal
+
+
+@pytest.mark.parametrize(("text", "size"), [("", 0), ("ab", 2), ("é", 1), ("e\u0301", 2), ("a\U0001f600", 3)])
+def test_the_size_of_text_is_counted_as_java_counts(text: str, size: int) -> None:
+    test = Predicate("=", SizeOf(Name(("a",))), (Literal({"N": str(size)}),))
+    assert evaluate(test, {"a": {"S": text}})
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lift_dynamorm import CursorError
+from lift_dynamorm import CursorError, CursorExpired, CursorInvalid, CursorQueryMismatch, CursorTenantMismatch
 from lift_dynamorm.cursors import CursorSigner
 from tests.strategies import scalars, text
 
@@ -34,33 +34,36 @@ def test_a_changed_cursor_is_refused(position: dict[str, Any], data: st.DataObje
     letter = data.draw(st.sampled_from("ABCxyz019-_=. é"))
     for changed in (cursor[:place] + letter + cursor[place + 1 :], cursor[:place], cursor + letter):
         if changed != cursor:
-            with pytest.raises(CursorError):
+            with pytest.raises(CursorInvalid):
                 signer().open(changed, query=b"q", tenant="t")
 
 
 @given(text)
 def test_any_text_is_refused_as_a_cursor(cursor: str) -> None:
-    with pytest.raises(CursorError):
+    with pytest.raises(CursorInvalid):
         signer().open(cursor, query=b"q", tenant="t")
 
 
 @pytest.mark.parametrize(
-    ("query", "tenant", "now", "words"),
+    ("query", "tenant", "now", "error", "words"),
     [
-        (b"other", "t", 1000.0, "another query"),
-        (b"q", "other", 1000.0, "another tenant"),
-        (b"q", "", 1000.0, "another tenant"),
-        (b"q", "t", 1061.0, "expired"),
+        (b"other", "t", 1000.0, CursorQueryMismatch, "another query"),
+        (b"q", "other", 1000.0, CursorTenantMismatch, "another tenant"),
+        (b"other", "other", 1061.0, CursorTenantMismatch, "another tenant"),
+        (b"q", "", 1000.0, CursorTenantMismatch, "another tenant"),
+        (b"q", "t", 1061.0, CursorExpired, "expired"),
     ],
 )
-def test_what_a_cursor_is_bound_to(query: bytes, tenant: str, now: float, words: str) -> None:
+def test_what_a_cursor_is_bound_to(query: bytes, tenant: str, now: float, error: type[CursorError], words: str) -> None:
     cursor = signer().sign({"pk": {"S": "1"}}, query=b"q", tenant="t")
-    with pytest.raises(CursorError, match=words):
+    with pytest.raises(error, match=f"{words}.*Start again from the first page"):
         signer(now=now).open(cursor, query=query, tenant=tenant)
+    assert issubclass(error, CursorError)
+    assert signer(now=1060.0).open(cursor, query=b"q", tenant="t") == {"pk": {"S": "1"}}
 
 
 def test_keys_are_rotated() -> None:
     old = signer(b"old").sign({}, query=b"", tenant="")
     assert signer(b"new", b"old").open(old, query=b"", tenant="") == {}
-    with pytest.raises(CursorError, match="no longer known"):
+    with pytest.raises(CursorInvalid, match="no longer known"):
         signer(b"new").open(old, query=b"", tenant="")

@@ -538,9 +538,9 @@ def test_every_index_is_considered_with_a_reason() -> None:
         ("by-name", False, "lags behind by_l"),
         ("by_both", False, "lags behind by_l"),
     ]
-    schema = schema_of(Player)
-    team = [resolve(schema, c, "") for c in (F.team == "x", F.name == "y")]
-    assert [str(each.reason) for each in plan(schema, team, "").considered] == [
+    players = schema_of(Player)
+    team = [resolve(players, c, "") for c in (F.team == "x", F.name == "y")]
+    assert [each.reason for each in plan(players, team, "").considered] == [
         "is narrowed by `name` and `team`",
         "needs `id` = ...",
         "needs `nick` = ...",

@@ -239,7 +239,6 @@ def test_an_item_with_an_attribute_of_that_name() -> None:
     assert requests == [{"TableName": "other", "Item": item}]
 
 
-@pytest.mark.xfail(raises=KeyError, reason="Context.send looks for a TableName in every request")
 def test_a_statement_on_a_table_that_is_not_there() -> None:
     s, _ = canned(refused("ResourceNotFoundException"))
     with pytest.raises(ServiceError, match="ExecuteStatement: there is no such table"):

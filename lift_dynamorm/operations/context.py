@@ -53,11 +53,12 @@ class Context:
         except RequestRefused as error:
             if error.code == "ResourceNotFoundException":
                 parts = [part for item in payload.get("TransactItems", ()) for part in item.values()]
-                tables = payload.get("RequestItems") or {part["TableName"] for part in parts or [payload]}
-                names = " or ".join(repr(table) for table in sorted(tables))
+                named = {part["TableName"] for part in parts or [payload] if "TableName" in part}
+                names = " or ".join(repr(name) for name in sorted(payload.get("RequestItems") or named))
+                table = f"table {names}" if names else "such table"
                 index = f", or it has no index {payload['IndexName']!r}" if "IndexName" in payload else ""
                 error.args = (
-                    f"{operation}: there is no table {names} in this region and account{index}; "
+                    f"{operation}: there is no {table} in this region and account{index}; "
                     "create it: database.create_tables(Model, ...)",
                 )
             raise

@@ -203,8 +203,9 @@ class Pace:
 async def read_units_per_second(context: Context, schema: Schema[Any], index: Index) -> float:
     """Ask how many read units a second a table, or a global index, is provisioned with."""
     table = (await context.send("DescribeTable", {"TableName": context.table(schema)}))["Table"]
-    described = [table] if index.kind != "global" else table["GlobalSecondaryIndexes"]
-    owner = next(one for one in described if one.get("IndexName") == index.name or one is table)
+    owner = table
+    if index.kind == "global":
+        owner = next(described for described in table["GlobalSecondaryIndexes"] if described["IndexName"] == index.name)
     units: float = owner.get("ProvisionedThroughput", {}).get("ReadCapacityUnits", 0)
     if not units:
         msg = (
@@ -243,7 +244,7 @@ class Run(Generic[R]):
     __slots__ = ("_items", "_left", "_pace", "_pending", "_positions", "_read_units", "_scanned", "_touched", "reading")
 
     def __init__(self, reading: Scanning[R], cursor: str | None, most: int | None, pace: Pace | None) -> None:
-        self.reading = reading
+        self.reading: Scanning[R] = reading
         self._left = most
         self._pace = pace
         self._items = self._scanned = 0

@@ -175,7 +175,7 @@ class _Clients:
                     f"{operation}: botocore failed on the answer: {error!r}", operation=operation
                 ) from error
             _check_readable(operation, answer, metadata)
-            converted: Payload = from_botocore(shapes.output_shape, answer)
+            converted: Payload = from_botocore(shapes.output_shape, answer) if shapes.output_shape is not None else {}
             return converted
         except exceptions.ClientError as error:
             raise _refused(operation, service, error.response) from error

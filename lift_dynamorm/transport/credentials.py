@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Task
     from collections.abc import Callable
 
-logger = logging.getLogger("lift_dynamorm.credentials")
+logger: logging.Logger = logging.getLogger("lift_dynamorm.credentials")
 
 ADVISORY = 15 * 60
 """Seconds before the end at which one caller renews the credentials while the others go on with the old ones."""

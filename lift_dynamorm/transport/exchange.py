@@ -12,7 +12,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from ..errors import ConnectionFailed, DeadlineExceeded, InvalidValue, ServerError, service_error
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ..errors import ServiceError
     from . import Payload
@@ -51,14 +51,14 @@ class AnswerParser:
 
     def __init__(self) -> None:
         self._chunks: list[bytes] = []
-        self.on_body = self._chunks.append
+        self.on_body: Callable[[bytes], None] = self._chunks.append
         self.headers: dict[bytes, bytes] = {}
-        self.on_header = self.headers.__setitem__
+        self.on_header: Callable[[bytes, bytes], None] = self.headers.__setitem__
         self._parser = HttpResponseParser(self)
         self._status = 0
         self._complete = False
-        self.began = False
-        self.reusable = True
+        self.began: bool = False
+        self.reusable: bool = True
 
     def feed(self, data: bytes | memoryview) -> Answer | None:
         """Take what has arrived, and return the answer once it is complete. Raises ValueError for what is not HTTP."""

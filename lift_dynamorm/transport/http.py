@@ -229,7 +229,7 @@ class _Wire:
         self._region = region or ("us-east-1" if local else "")
         self._profile = profile
         self._settings = settings
-        self.credentials = credentials or default_credentials(profile=profile, local=local)
+        self.credentials: CredentialsProvider = credentials or default_credentials(profile=profile, local=local)
 
     @property
     def needs_files(self) -> bool:

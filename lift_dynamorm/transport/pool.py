@@ -55,8 +55,8 @@ class Connection(asyncio.BufferedProtocol):
         self._give_up = 0.0
         self._rings_at = float("inf")
         self._timer: asyncio.TimerHandle | None = None
-        self.idle_since = 0.0
-        self.used = False
+        self.idle_since: float = 0.0
+        self.used: bool = False
 
     def begin(self, operation: str, message: bytes, deadline: float | None, now: float) -> asyncio.Future[Answer]:
         """Send a request; the future gets its answer, or a ServiceError."""
@@ -184,7 +184,7 @@ class Pool:
     def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
         self.settings = settings
         self.loop = loop
-        self.closed = False
+        self.closed: bool = False
         self._idle: list[Connection] = []
         self._connections: set[Connection] = set()
         self._opening = 0

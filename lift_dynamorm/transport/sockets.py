@@ -53,8 +53,8 @@ class SocketConnection:
         self._kernel_timeouts = not settings.endpoint.secure and sys.platform != "win32"
         if self._kernel_timeouts:
             sock.settimeout(None)
-        self.idle_since = 0.0
-        self.used = False
+        self.idle_since: float = 0.0
+        self.used: bool = False
         self._wait_at_most(settings.read_timeout)
 
     def quiet(self) -> bool:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     TenantResolver = Callable[[Scope], str | Awaitable[str]]
 
-log = logging.getLogger("lift_middleware")
+log: logging.Logger = logging.getLogger("lift_middleware")
 
 _LAMBDA_RESERVE = 0.25
 """Seconds of a Lambda invocation that are kept for sending the response."""

@@ -6,9 +6,9 @@ from typing import Annotated
 
 try:
     from fastapi import Depends
-except ImportError as error:
+except ImportError as _error:
     msg = 'lift_middleware.fastapi needs FastAPI: pip install "lift-dynamorm[fastapi]"'
-    raise ImportError(msg) from error
+    raise ImportError(msg) from _error
 from starlette.requests import HTTPConnection
 
 from lift_dynamorm import Session, SyncSession

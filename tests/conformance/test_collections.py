@@ -58,8 +58,8 @@ Anything = Customer | Order | Line | Message
 
 async def filled(s: Session) -> list[Anything]:
     """Store a partition of each model, in the order of the sort key, beside another partition."""
-    for item in (Customer(id="2"), Order(customer="2", number=1)):
-        await s.put(item)
+    await s.put(Customer(id="2"))
+    await s.put(Order(customer="2", number=1))
     items: list[Anything] = [
         Customer(id="1", name="Ann"),
         *(Message(customer="1", at=DAY + timedelta(days=n), text=str(n)) for n in range(3)),

@@ -240,7 +240,7 @@ async def test_what_an_index_still_says_of_items_that_changed(db: Database, way:
     await s.put(Stock(shop="s", sku="k3", shelf="x", left=3, note="other"))
     await s.put(Stock(shop="s", sku="k4", shelf="x", left=2, expires_at=datetime(2020, 1, 1, tzinfo=UTC)))
     behind = Lagging(db.transport, {"k1": 5, "k2": 4})
-    late = Database(transport=behind, table_names=db.table_name, cursor_keys=["secret"])  # type: ignore[arg-type]
+    late = Database(transport=behind, table_names=db.table_name, cursor_keys=["secret"])
     query = session_of(late, way).query(Stock).where(F.shelf == "x", F.note != "other").fetch()
     assert [each.sku for each in await query.all()] == ["k5", "k0"]
     assert await query.count() == 2

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from lift_dynamorm import ConditionFailed, F, Model, Null, PartitionKey
-from tests.evaluator import ORDERS, At, Both, Either, Not, Test, Tree, expression, holds, kinded
+from tests.evaluator import ORDERS, NOTHING, At, Both, Either, Not, Test, Tree, expression, holds, kinded, leaves, look
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -188,6 +188,58 @@ trees: SearchStrategy[Tree] = st.recursive(
 )
 
 
+# -- what engines do otherwise than DynamoDB ---------------------------------------------------------------------------
+
+Found = list[tuple[str, Any] | None]
+"""What a test finds in an item: the left operand, then those on the right that are attributes too."""
+
+
+def compares_nothing_with_nothing(test: Test, found: Found) -> bool:
+    return test.op in ("=", "<>", "is_in") and found[0] in (None, NOTHING) and bool({None, NOTHING} & {*found[1:]})
+
+
+def seeks_bytes_in_bytes(test: Test, found: Found) -> bool:
+    return test.op in ("contains", "not_contains", "begins_with") and found[0] is not None and found[0][0] == "B"
+
+
+def seeks_the_beginning_of_null(test: Test, found: Found) -> bool:
+    return test.op == "begins_with" and NOTHING in found
+
+
+def measures_nothing(test: Test, found: Found) -> bool:
+    measured = [test.left.size, *(value.size for value in test.right if isinstance(value, At))]
+    return any(size and value is None for size, value in zip(measured, found, strict=True))
+
+
+def measures_rare_characters(test: Test, found: Found) -> bool:
+    return True in [test.left.size, *(value.size for value in test.right if isinstance(value, At))]
+
+
+KNOWN_OPERATOR_FAULTS: dict[str, dict[str, Callable[[Test, Found], bool]]] = {
+    "embedded": {
+        "holds one missing attribute for equal to another": compares_nothing_with_nothing,
+        "finds no bytes in bytes": seeks_bytes_in_bytes,
+        "refuses begins_with on NULL": seeks_the_beginning_of_null,
+    },
+    "extenddb": {"refuses begins_with on NULL": seeks_the_beginning_of_null},
+    "moto": {
+        "holds one missing attribute for equal to another, and to NULL": compares_nothing_with_nothing,
+        "finds no bytes in bytes": seeks_bytes_in_bytes,
+        "refuses the size of what is missing": measures_nothing,
+        "counts characters": measures_rare_characters,
+    },
+}
+
+
+def is_known_fault(engine: str, tree: Tree, item: Thing) -> bool:
+    faults = KNOWN_OPERATOR_FAULTS.get(engine, {}).values()
+    return any(
+        fault(test, [look(at, item) for at in (test.left, *test.right) if isinstance(at, At)])
+        for test in leaves(tree)
+        for fault in faults
+    )
+
+
 def test_arbitrary_conditions(for_all: ForAll, opened: Open, engine: str) -> None:
     s, numbers = opened(Thing), count()
 
@@ -198,8 +250,10 @@ def test_arbitrary_conditions(for_all: ForAll, opened: Open, engine: str) -> Non
         async with s.transaction():
             await s.put(thing)
             assert [await query.where(expression(tree)).count() for tree in trees] == expected
-        assert [await query.where(expression(tree)).count() for tree in trees] == expected
         for tree, verdict in zip(trees, expected, strict=True):
+            if is_known_fault(engine, tree, thing):
+                continue
+            assert await query.where(expression(tree)).count() == verdict
             try:
                 await s.update(Thing, {"id": thing.id}, seen=F.seen + 1, if_=expression(tree))
             except ConditionFailed:

@@ -22,6 +22,7 @@ from lift_dynamorm import (
     VersionConflict,
 )
 from lift_dynamorm.errors import RequestRefused
+from lift_dynamorm.tables import table_requests
 
 from .conftest import session_of
 from .models import DAY, Blob, Counter, Note, Order, Plain, Reading, User
@@ -492,32 +493,34 @@ async def test_a_table_that_is_not_there(opened: Open, db: Database, way: str) -
     opened(Reading)
 
 
-async def test_the_rate_of_a_share_of_what_is_provisioned(
-    opened: Open, db: Database, page_by_page: list[float]
-) -> None:
-    s: Any = opened(Plain)
-    with pytest.raises(UsageError, match=r"on demand.*read_units"):
-        await s.scan(Plain).rate(share=0.5).all()
-    await s.execute("DeleteTable", {"TableName": "plain"})
-    key: Any = {"AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}]}
-    key["KeySchema"] = [{"AttributeName": "id", "KeyType": "HASH"}]
-    units = {"ProvisionedThroughput": {"ReadCapacityUnits": 10, "WriteCapacityUnits": 5}}
-    await s.execute("CreateTable", {"TableName": "plain", **key, **units})
-    for n in range(9):
-        await s.put(Plain(id=str(n)))
-    told: list[Any] = []
-    assert await s.scan(Plain).rate(share=0.0001).progress(told.append).count() == 9
-    # The clock of these waits stands still, so the last one is for all pages but the last, at 0.001 units a second.
-    assert len(page_by_page) >= 8
-    assert page_by_page[-1] == pytest.approx(told[len(page_by_page) - 1].read_units / 0.001, rel=0.1)
-
-
-async def test_the_rate_of_an_index(opened: Open, page_by_page: list[float]) -> None:
+async def test_a_share_of_what_an_on_demand_table_has(opened: Open) -> None:
     s = opened(Card)
-    await cards(s)
-    by_color, by_rank = s.scan(Card).index("by_color").only("number"), s.scan(Card).index("by_rank").only("number")
-    for scan in (by_color, by_rank):
-        with pytest.raises(UsageError, match="on demand"):
-            await scan.rate(share=1).all()
-    assert await by_color.rate(read_units=1e-9).count() == 6
-    assert len(page_by_page) >= 5
+    for scan in (s.scan(Card), s.scan(Card).index("by_color").only("number")):
+        with pytest.raises(UsageError, match=r"on demand.*read_units"):
+            await scan.rate(share=0.5).all()
+
+
+@pytest.mark.parametrize(("index", "units"), [("table", 10), ("by_rank", 10), ("by_color", 40)])
+async def test_a_share_of_what_is_provisioned(
+    opened: Open, db: Database, way: str, page_by_page: list[float], index: str, units: int
+) -> None:
+    (request,) = table_requests([Card])
+    request |= {"BillingMode": "PROVISIONED", "ProvisionedThroughput": provisioned(10)}
+    request["GlobalSecondaryIndexes"] = [
+        {**made, "ProvisionedThroughput": provisioned(40)} for made in request["GlobalSecondaryIndexes"]
+    ]
+    s: Any = session_of(db, way)
+    await s.execute("CreateTable", request)
+    for n in range(9):
+        await s.put(Card(deck="d", number=n, color="red", rank=n))
+    told: list[Any] = []
+    scan = s.scan(Card).index(index).only("number").rate(share=0.0001).progress(told.append)
+    assert await scan.count() == 9
+    # The clock of these waits stands still, so the last one is for all pages but the last.
+    assert len(page_by_page) >= 8
+    taken = told[len(page_by_page) - 1].read_units
+    assert page_by_page[-1] == pytest.approx(taken / (units * 0.0001), rel=0.1)
+
+
+def provisioned(read_units: int) -> dict[str, int]:
+    return {"ReadCapacityUnits": read_units, "WriteCapacityUnits": 5}

@@ -130,7 +130,7 @@ async def test_a_value_goes_with_its_item(opened: Open) -> None:
     with pytest.raises(UniqueViolation):
         await s.update(Free, {"id": "5", "at": 2}, slug="u", upsert=True)
     assert await s.find(Free, id="5", at=2) is None
-    assert await s.update(Free, {"id": "4", "at": 2}, slug="v", returning=False) is None
+    await s.update(Free, {"id": "4", "at": 2}, slug="v", returning=False)
     await s.put(Free(id="5", slug="u"))
 
 

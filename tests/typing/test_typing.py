@@ -64,7 +64,6 @@ def test_pyright() -> None:
     assert not found, "\n".join(found)
 
 
-@pytest.mark.xfail(reason="some attributes have no annotation yet")
 @pytest.mark.parametrize("package", ["lift_dynamorm", "lift_middleware"])
 def test_every_type_is_known(package: str) -> None:
     """Every public name of the package has a type, and one that all checkers take for the same."""
