@@ -1,6 +1,7 @@
 """DynamoDB for Python web apps: typed models, sessions, transactions, tenants."""
 
 from lift_dynamorm.batch import Batch
+from lift_dynamorm.capacity import Capacity
 from lift_dynamorm.database import Database
 from lift_dynamorm.errors import (
     BatchIncomplete,
@@ -40,9 +41,11 @@ from lift_dynamorm.ids import new_id
 from lift_dynamorm.indexes import GSI, LSI, Table
 from lift_dynamorm.key import Found, Key
 from lift_dynamorm.model import Model
+from lift_dynamorm.operations.scan import ScanProgress
 from lift_dynamorm.query import Page, Query
+from lift_dynamorm.scan import Scan
 from lift_dynamorm.session import Session
-from lift_dynamorm.sync import SyncBatch, SyncDatabase, SyncQuery, SyncSession
+from lift_dynamorm.sync import SyncBatch, SyncDatabase, SyncQuery, SyncScan, SyncSession
 
 __all__ = [
     "GSI",
@@ -50,6 +53,7 @@ __all__ = [
     "TTL",
     "Batch",
     "BatchIncomplete",
+    "Capacity",
     "ConditionFailed",
     "CreatedAt",
     "CredentialsError",
@@ -77,12 +81,15 @@ __all__ = [
     "Query",
     "QueryError",
     "ServiceError",
+    "Scan",
+    "ScanProgress",
     "Session",
     "SessionClosed",
     "SortKey",
     "SyncBatch",
     "SyncDatabase",
     "SyncQuery",
+    "SyncScan",
     "SyncSession",
     "Table",
     "TenantError",

@@ -247,7 +247,10 @@ class _Query:
 
     def merit(self, best: _Candidate) -> str:
         """Say why a candidate is taken."""
-        names = sorted({self.schema.name_of(str(a)) for test in best.used for a in attributes(test)})
+        used = {a for test in best.used for a in attributes(test)}
+        if best.next in self.ranges:
+            used.add(best.next)
+        names = sorted(map(self.schema.name_of, used))
         taken = f"is narrowed by {' and '.join(f'`{name}`' for name in names)}" if names else "has a constant key"
         return taken + (", and the items are loaded by their keys" if best.fetch else "")
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
     from lift_dynamorm.operations.context import Context
+    from lift_dynamorm.schema import Schema
     from lift_dynamorm.session import Session
 
     Item = dict[str, Any]
@@ -113,6 +114,17 @@ class Asked(Generic[R]):
                 raise UsageError(f"only({name!r}): give names of fields, or a smaller model")
         return replace(self, selection=Selection(schema, what))
 
+    def _shape(self, schemas: tuple[Schema[Any], ...], *, counting: bool) -> Shape[R]:
+        """Tell what is given of each item; counting: nothing but that it is there."""
+        over = frozenset(s.expiry for s in schemas if s.expiry is not None and not self.with_expired)
+        if counting:
+            return Shape(schemas, over)
+        if self.selection is None:
+            return Shape(schemas)
+        if len(schemas) > 1:
+            raise UsageError("only() and including() do not go together: the models have different fields")
+        return Part(schemas, self.selection.attributes | over, self.selection)
+
 
 @dataclass(frozen=True, slots=True)
 class AskedByKey(Asked[R]):
@@ -149,16 +161,7 @@ class AskedByKey(Asked[R]):
 
     def _reading(self, context: Context, *, counting: bool = False) -> Reading[R]:
         schema, *others = (schema_of(model) for model in (self.model, *self.others))
-        shape: Shape[R] = Shape((schema, *others))
-        if counting:
-            shape = Shape((schema, *others), frozenset())
-        elif self.selection is not None:
-            if others:
-                raise UsageError("only() and including() do not go together: the models have different fields")
-            shape = Part((schema,), self.selection.attributes, self.selection)
-        needed = shape.attributes
-        if needed is not None and not self.with_expired:
-            needed = needed.union(each.expiry for each in shape.schemas if each.expiry is not None)
+        shape = self._shape((schema, *others), counting=counting)
         order = None
         if self.order is not None:
             name, forward = self.order
@@ -168,7 +171,7 @@ class AskedByKey(Asked[R]):
             schema,
             [resolve(schema, condition, context.prefix) for condition in self.conditions],
             context.prefix,
-            Wanted(order, self.chosen, self.is_consistent, needed, self.fetches, tuple(others)),
+            Wanted(order, self.chosen, self.is_consistent, shape.attributes, self.fetches, tuple(others)),
         )
         unit = self.session.unit_of_work
         notes_reads = unit is not None and unit.keeps_reads and chosen.index.kind != "global"

@@ -13,7 +13,6 @@ from lift_dynamorm.errors import UsageError
 from lift_dynamorm.explain import Explanation, explain
 from lift_dynamorm.model import schema_of
 from lift_dynamorm.operations.scan import Pace, Run, Scanning, plan_scan, read_units_per_second
-from lift_dynamorm.operations.shape import Part, Shape
 from lift_dynamorm.query import DEFAULT_PAGE, Asked, Page
 from lift_dynamorm.resolve import resolve
 
@@ -81,19 +80,14 @@ class AskedOfAll(Asked[R]):
 
     def _reading(self, context: Context, *, counting: bool = False) -> Scanning[R]:
         schema, unit = schema_of(self.model), self.session.unit_of_work
-        shape: Shape[R] = Shape((schema,), frozenset() if counting else None)
-        if self.selection is not None and not counting:
-            shape = Part((schema,), self.selection.attributes, self.selection)
-        needed = shape.attributes
-        if needed is not None and schema.expiry is not None and not self.with_expired:
-            needed = needed | {schema.expiry}
+        shape = self._shape((schema,), counting=counting)
         chosen = plan_scan(
             schema,
             [resolve(schema, condition, context.prefix) for condition in self.conditions],
             context.prefix,
             index=self.chosen,
             consistent=self.is_consistent,
-            needed=needed,
+            needed=shape.attributes,
         )
         notes_reads = unit is not None and unit.keeps_reads and chosen.index.kind != "global"
         consistent = self.is_consistent or notes_reads

@@ -544,7 +544,7 @@ def test_it_waits_longer_each_time_until_the_timeout() -> None:
     sparing = Sparing()
     stand = Stand(*[sparing] * 99)
     with pytest.raises(BatchIncomplete, match="no time for another") as caught:
-        stand.session.batch_get(rows(*range(100)))
+        stand.db.sync.session(deadline=stand.began + 1000.0).batch_get(rows(*range(100)))
     assert stand.slept == [0.025, 0.05, 0.1, 0.2, 0.4, 0.8, *[1.0] * 8]
     done = [len(request["rows"]["Keys"]) for request in stand.requests()]
     assert len(done) == 15
@@ -642,6 +642,17 @@ def test_the_writes_that_were_not_made_are_told(fault: Fault, applied: bool) -> 
             batch.put(one) if isinstance(one, Model) else batch.delete(one)
     assert stand.rows() == list(range(110))
     assert stand.session.find(Line, doc="gone", n=1) is None
+
+
+def test_what_is_left_says_what_was_to_be_done() -> None:
+    stand = Stand(Refused())
+    row, line = Row(id=1), Line(doc="a", n=1)
+    with pytest.raises(BatchIncomplete, match="2 of 2 writes were not made") as caught, stand.session.batch() as batch:
+        batch.put(row)
+        batch.delete(line)
+    put, deleted = caught.value.unprocessed
+    assert put is row
+    assert deleted == Key(Line, doc="a", n=1)
 
 
 def test_what_is_left_is_sent_again_and_nothing_else() -> None:

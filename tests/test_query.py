@@ -112,6 +112,28 @@ def test_a_page_is_asked_for_when_the_one_before_is_used_up(recorded: Any, way: 
     assert sent() == ["Query", "Query"]
 
 
+class Keyed(Model, table="keyed", indexes=[GSI("by-kind", pk=F.kind, projection="KEYS_ONLY")]):
+    id: PartitionKey[int]
+    kind: str = "k"
+    note: str = ""
+
+
+def test_items_are_loaded_as_they_are_taken() -> None:
+    transport = RecordingTransport(ValidatingTransport(LocalTransport()))
+    db = Database(transport=transport)
+    db.sync.create_tables(Keyed)
+    s = db.sync.session()
+    for n in range(1000):
+        s.put(Keyed(id=n))
+    transport.calls.clear()
+    items = iter(s.query(Keyed).where(kind="k").fetch())
+    seen = {next(items).id}
+    assert [operation for operation, _ in transport.calls] == ["Query", *["BatchGetItem"] * 4]
+    seen.update(keyed.id for keyed in items)
+    assert seen == set(range(1000))
+    assert [operation for operation, _ in transport.calls] == ["Query", *["BatchGetItem"] * 10]
+
+
 def test_the_request_of_a_limited_query_asks_for_no_more_than_needed(recorded: Any) -> None:
     s, calls = recorded
     s.query(Entry).where(owner="o").first()
@@ -221,7 +243,7 @@ def test_explain_names_index_conditions_and_reasons(opened: Open) -> None:
     assert said.request["IndexName"] == "by_kind"
     assert said.request["Limit"] == 25
     assert str(said).splitlines() == [
-        "query Entry by by_kind, which is narrowed by `kind`",
+        "query Entry by by_kind, which is narrowed by `kind` and `weight`",
         r"  key      by_kind_pk = 'K#a' AND by_kind_sk BETWEEN '12003' AND '\U0010ffff'",
         "  filter   weight > 3 AND n <> 7",
         "  cost     12.5 read units for each 100 items read, at 1024 bytes an item",

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 from lift_dynamorm import (
     GSI,
+    TTL,
     Database,
     F,
     Model,
     PartitionKey,
+    QueryError,
     UsageError,
 )
 from lift_dynamorm.errors import DeadlineExceeded, RequestRefused, Throttled
@@ -45,6 +47,12 @@ class Leaf(Model, table="tree", pk="LEAF#{id}", sk="LEAF", indexes=[GSI("by_kind
     id: str
     kind: str | None = None
     size: int = 0
+
+
+class Bloom(Model, table="blooms", indexes=[GSI("by_color", pk=F.color, projection="KEYS_ONLY")]):
+    id: PartitionKey[str]
+    color: str = "red"
+    ends: TTL = None
 
 
 class Rows:
@@ -175,11 +183,14 @@ async def test_segments_wait_for_the_caller(way: str) -> None:
 @pytest.mark.parametrize("what", ["items", "pages"])
 async def test_a_scan_left_early_asks_for_no_more(way: str, what: str) -> None:
     rows = Rows(60, page=5)
+    rows.held = frozenset({1, 2})
     scan = scan_of(rows, way, 3)
     async with aclosing(each(scan if what == "items" else scan.pages())) as things:
         async for _ in things:
+            assert len(left_behind()) >= 2
+            rows.release()
             break
-    assert len(rows.requests) == rows.answered <= 3
+    assert len(rows.requests) == rows.answered == 3
     assert left_behind() == []
 
 
@@ -287,6 +298,25 @@ def test_a_page_has_no_limit_unless_one_is_wanted() -> None:
     limits = [request.get("Limit") for request in rows.requests]
     assert limits == [None, 4, 1, 4, 25]
     assert {request["ReturnConsumedCapacity"] for request in rows.requests} == {"TOTAL"}
+
+
+def test_a_page_is_of_fifty_items() -> None:
+    assert len(scan_of(Rows(60, page=100), "sync").page()) == 50
+
+
+def test_what_a_serializable_transaction_scans_it_reads_consistently(opened: Open) -> None:
+    s = opened(Leaf)
+    assert "ConsistentRead" not in s.scan(Leaf).explain().request
+    with s.transaction(isolation="serializable"):
+        assert s.scan(Leaf).explain().request["ConsistentRead"] is True
+        assert "ConsistentRead" not in s.scan(Leaf).index("by_kind").explain().request
+
+
+def test_an_index_must_tell_when_the_time_of_an_item_is_over(opened: Open) -> None:
+    scan = opened(Bloom).scan(Bloom).index("by_color").only("id")
+    with pytest.raises(QueryError, match="does not hold `ends`"):
+        scan.all()
+    assert scan.include_expired().all() == []
 
 
 def test_a_filter_that_drops_much_does_not_take_a_request_an_item() -> None:
@@ -519,6 +549,20 @@ def test_a_scan_in_pieces_gives_every_item_once(
 
     given = asyncio.run(run())
     assert sorted(given) == sorted({*range(numbers), *pending})
+
+
+def test_progress_inside_of_a_transaction() -> None:
+    told: list[Any] = []
+    s = database(Rows(9, page=3)).sync.session()
+    with pytest.raises(ZeroDivisionError), s.transaction():
+        s.put(Row(number=3))
+        s.put(Row(number=30))
+        assert s.scan(Row).progress(told.append).count() == 10
+        raise ZeroDivisionError
+    assert [progress.items for progress in told] == [3, 5, 8, 10]
+    assert [progress.scanned for progress in told] == [3, 6, 9, 9]
+    assert [progress.segments_done for progress in told] == [0, 0, 1, 1]
+    assert [progress.cursor is None for progress in told] == [False, False, False, True]
 
 
 def test_a_page_says_where_it_ended_also_where_it_is_empty() -> None:

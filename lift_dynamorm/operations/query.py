@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 import orjson
 
 from lift_dynamorm.conditions import Every, Name, Placeholders, attributes, evaluate, render, sort_value
-from lift_dynamorm.operations.batch import get_items
+from lift_dynamorm.operations.batch import CONCURRENCY, MAX_KEYS, get_items
 from lift_dynamorm.operations.read import note_read
 from lift_dynamorm.paging import PageSize
 from lift_dynamorm.restore import restore
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 _AT_ONCE = 32
+_LOADED = MAX_KEYS * CONCURRENCY
 
 
 class Found(NamedTuple):
@@ -91,7 +92,6 @@ class Reading(Generic[R]):
         if wanted is None:
             return None
         needed = {*wanted, *self._schema.key.attributes, *plan.index.attributes}
-        needed.update(s.expiry for s in self.shape.schemas if s.expiry is not None and not self.expired)
         if plan.local is not None:
             needed.update(attributes(plan.local))
         if plan.filter is not None and (plan.fetch or self._notes_reads):
@@ -118,21 +118,25 @@ class Reading(Generic[R]):
     # -- the answers ---------------------------------------------------------------------------------------------------
 
     async def pages(self, wanted: int | None, start: Item | None = None) -> AsyncIterator[Found]:
-        """Yield what is stored, a page at a time, with the pending writes of the transaction in their places.
+        """Yield what is stored, a page or as much as is loaded at once, with what the transaction writes in its place.
 
         wanted: how many items the caller will take. start: the place after which to begin.
         """
         overlay = _Overlay(self, start)
         size = self.page_size(wanted)
         async for answer in self._answers(self.request(), size, start):
-            items = answer.get("Items", ())
+            items, given = answer["Items"], 0
             if overlay.touched:
                 items = [item for item in items if identity(self._schema, item) not in overlay.touched]
-            found = await self._loaded(items) if self.plan.fetch else self._kept(items)
-            if overlay.touched:
-                found = overlay.merge(found)
-            size.note(read=answer["ScannedCount"], given=len(found.items))
-            yield found
+            step = _LOADED if self.plan.fetch else max(1, len(items))
+            for at in range(0, len(items), step):
+                part = items[at : at + step]
+                found = await self._loaded(part) if self.plan.fetch else self._kept(part)
+                if overlay.touched:
+                    found = overlay.merge(found)
+                given += len(found.items)
+                yield found
+            size.note(read=answer["ScannedCount"], given=given)
         if overlay.touched:
             yield overlay.rest()
 

@@ -105,7 +105,7 @@ things = st.builds(
     anything=loose,
 )
 
-TEXTS = {At((name,)): texts for name in ("text", "note", "kept")} | {
+TEXTS = {At((name,)): texts for name in ("text", "note")} | {
     At(("address", "city")): texts,
     At(("words", 0)): texts,
     At(("lines", 1, "sku")): texts,
@@ -128,6 +128,7 @@ SETS = {
 }
 WHOLE = {at: st.sets(values, min_size=1, max_size=2) for at, values in SETS.items()} | {
     At(("flag",)): few(True, False),
+    At(("kept",)): texts,
     At(("words",)): words,
     At(("address",)): addresses,
     At(("box",)): boxes,
@@ -135,7 +136,7 @@ WHOLE = {at: st.sets(values, min_size=1, max_size=2) for at, values in SETS.item
     At(("anything", "k")): counts,
 }
 ALL = {at: values for group in (*ORDERED, WHOLE) for at, values in group.items()}
-SIZED = [At(at.path, size=True) for at in (*TEXTS, *BYTES, *WHOLE) if at.path[0] not in ("flag", "anything")]
+SIZED = [At(at.path, size=True) for at in (*TEXTS, *BYTES, *WHOLE) if at.path[0] not in ("flag", "kept", "anything")]
 HOLDERS = {**TEXTS, **BYTES, **SETS, At(("words",)): texts}
 TAGS = few("S", "N", "B", "BOOL", "NULL", "L", "M", "SS", "NS", "BS")
 
@@ -202,31 +203,19 @@ def seeks_bytes_in_bytes(test: Test, found: Found) -> bool:
     return test.op in ("contains", "not_contains", "begins_with") and found[0] is not None and found[0][0] == "B"
 
 
-def seeks_the_beginning_of_null(test: Test, found: Found) -> bool:
-    return test.op == "begins_with" and NOTHING in found
-
-
-def measures_nothing(test: Test, found: Found) -> bool:
-    measured = [test.left.size, *(value.size for value in test.right if isinstance(value, At))]
-    return any(size and value is None for size, value in zip(measured, found, strict=True))
-
-
-def measures_rare_characters(test: Test, found: Found) -> bool:
-    return True in [test.left.size, *(value.size for value in test.right if isinstance(value, At))]
+def measures(test: Test, found: Found) -> bool:
+    return any(at.size for at in (test.left, *test.right) if isinstance(at, At))
 
 
 KNOWN_OPERATOR_FAULTS: dict[str, dict[str, Callable[[Test, Found], bool]]] = {
     "embedded": {
         "holds one missing attribute for equal to another": compares_nothing_with_nothing,
         "finds no bytes in bytes": seeks_bytes_in_bytes,
-        "refuses begins_with on NULL": seeks_the_beginning_of_null,
     },
-    "extenddb": {"refuses begins_with on NULL": seeks_the_beginning_of_null},
     "moto": {
         "holds one missing attribute for equal to another, and to NULL": compares_nothing_with_nothing,
         "finds no bytes in bytes": seeks_bytes_in_bytes,
-        "refuses the size of what is missing": measures_nothing,
-        "counts characters": measures_rare_characters,
+        "refuses the size of what is missing, and counts characters": measures,
     },
 }
 
