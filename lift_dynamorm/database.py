@@ -22,7 +22,7 @@ from lift_dynamorm.transport.retry import RetryTransport
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from lift_dynamorm.session import Tenant
+    from lift_dynamorm.reader import Tenant
 
 M = TypeVar("M", bound=Model)
 WriteHook = Callable[[WriteEvent[M]], Awaitable[None] | None]

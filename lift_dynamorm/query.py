@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
     from lift_dynamorm.operations.context import Context
+    from lift_dynamorm.reader import Reader
     from lift_dynamorm.schema import Schema
-    from lift_dynamorm.session import Session
 
     Item = dict[str, Any]
 
@@ -55,7 +55,7 @@ class Page(Generic[R]):
 class Asked(Generic[R]):
     """What has been said so far of a read of a model that gives `R`; every call of the builder gives a new one."""
 
-    session: Session
+    session: Reader
     model: type[Model]
     conditions: tuple[Expression, ...] = ()
     most: int | None = None

@@ -74,8 +74,10 @@ class AskedOfAll(Asked[R]):
         """Say what the scan will do, without doing it. item_size: bytes that an item is assumed to take."""
         if callable(self.session.tenant):
             raise UsageError("explain() needs a session whose tenant is known")
-        said = explain(self._reading(self.session.context()), self.most, item_size)
-        warning = f"all of the {said.index} is read, with the items of every model and tenant in it"
+        reading = self._reading(self.session.context())
+        said = explain(reading, self.most, item_size)
+        what = "table" if reading.plan.index.name is None else f"index {said.index}"
+        warning = f"all of the {what} is read, with the items of every model and tenant in it"
         return replace(said, verb="scan", warnings=(warning, *said.warnings))
 
     def _reading(self, context: Context, *, counting: bool = False) -> Scanning[R]:

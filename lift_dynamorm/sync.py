@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from lift_dynamorm.expressions import Assignment, Expression
     from lift_dynamorm.key import Found, Key
     from lift_dynamorm.operations.wire import SyncExecute
-    from lift_dynamorm.session import Isolation, Session, Tenant
+    from lift_dynamorm.reader import Tenant
+    from lift_dynamorm.session import Isolation, Session
 
 M = TypeVar("M", bound=Model)
 A = TypeVar("A", bound=Model)
@@ -381,9 +382,19 @@ class SyncSession:
         limit: int | None = None,
     ) -> list[M]: ...
 
-    def execute_statement(self, statement: str, parameters: Sequence[Any] = (), **options: Any) -> list[Any]:
+    def execute_statement(
+        self,
+        statement: str,
+        parameters: Sequence[Any] = (),
+        *,
+        model: Any = None,
+        consistent: bool = False,
+        limit: int | None = None,
+    ) -> list[Any]:
         """Run a PartiQL statement; see `Session.execute_statement`."""
-        return drive(self._session.execute_statement(statement, parameters, **options))
+        return drive(
+            self._session.execute_statement(statement, parameters, model=model, consistent=consistent, limit=limit)
+        )
 
     def check(
         self,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import textwrap
 import threading
 import time
 from contextlib import aclosing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -358,7 +361,7 @@ def test_explain_says_that_everything_is_paid_for(opened: Open) -> None:
     assert scan.consistent().explain(item_size=4096).read_units == 100
     by_kind = scan.index("by_kind").explain()
     assert by_kind.request["IndexName"] == "by_kind"
-    assert "all of the by_kind is read" in str(by_kind)
+    assert "all of the index by_kind is read" in str(by_kind)
     assert "items without kind are not in the index" in str(by_kind)
     assert "lags behind" in str(by_kind)
     long = scan.where(F.size.is_in(range(2000))).explain()
@@ -588,6 +591,23 @@ def test_a_limit_that_ends_where_a_page_does_goes_on_behind_the_page() -> None:
     last = s.scan(Row).limit(6).page(first.cursor)
     assert [row.number for row in last] == [3, 4, 5, 6, 7, 8]
     assert last.cursor is None
+
+
+# -- the page about it -------------------------------------------------------------------------------------------------
+
+PAGE = (Path(__file__).parent.parent / "docs" / "scans.md").read_text()
+
+
+def test_the_program_of_the_page_runs_and_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = re.findall(r"```(\w*)\n(.*?)```", PAGE, re.DOTALL)
+    program = textwrap.indent("".join(text for kind, text in blocks if kind == "python"), "    ")
+    names: dict[str, object] = {}
+    exec(f"async def main():\n{program}", names)
+    main = names["main"]
+    assert callable(main)
+    asyncio.run(main())
+    (printed,) = [text for kind, text in blocks if not kind]
+    assert capsys.readouterr().out == printed
 
 
 # -- the twins ---------------------------------------------------------------------------------------------------------

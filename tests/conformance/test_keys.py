@@ -170,3 +170,14 @@ async def test_a_key_is_looked_for_as_its_validators_would_store_it(opened: Open
     assert (await s.update(Account, {"id": "ABC"}, mail="Bob@x.org")).mail == "bob@x.org"
     assert await s.find(Account, id="longer than nine") is None
     await s.delete(Account, id="aBc")
+
+
+async def test_an_item_whose_key_is_no_text_is_written_by_instance(opened: Open) -> None:
+    s = opened(Counter, Blob)
+    for item in (Counter(number=7), Blob(digest=b"\0\xff")):
+        await s.create(item)
+        (read,) = [i async for i in s.scan(type(item))]
+        assert read == item
+        await s.update(read, **({"hits": 1} if isinstance(read, Counter) else {"size": 1}))
+        await s.delete(read)
+        assert await s.scan(type(item)).first() is None

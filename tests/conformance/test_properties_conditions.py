@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from lift_dynamorm import ConditionFailed, F, Model, Null, PartitionKey
-from tests.evaluator import ORDERS, NOTHING, At, Both, Either, Not, Test, Tree, expression, holds, kinded, leaves, look
+from tests.evaluator import NOTHING, ORDERS, At, Both, Either, Not, Test, Tree, expression, holds, kinded, leaves, look
 
 if TYPE_CHECKING:
     from collections.abc import Callable

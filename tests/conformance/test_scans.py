@@ -10,7 +10,9 @@ import pytest
 from lift_dynamorm import (
     GSI,
     LSI,
-    CursorError,
+    CursorInvalid,
+    CursorQueryMismatch,
+    CursorTenantMismatch,
     F,
     InvalidItem,
     Model,
@@ -380,15 +382,16 @@ async def test_a_cursor_is_bound_to_its_scan_and_tenant(opened: Open, db: Databa
         scan.segments(2),
         scan.index("by_rank").only("number"),
         s.scan(Plain),
-        session_of(db, way, "b").scan(Card),
         s.query(Card).where(deck="d1"),
     ):
-        with pytest.raises(CursorError):
+        with pytest.raises(CursorQueryMismatch):
             await foreign.page(cursor)
-    with pytest.raises(CursorError):
+    with pytest.raises(CursorTenantMismatch):
+        await session_of(db, way, "b").scan(Card).page(cursor)
+    with pytest.raises(CursorInvalid):
         await scan.resume(cursor[:-1]).all()
     of_query = (await s.query(Card).where(deck="d1").limit(1).page()).cursor
-    with pytest.raises(CursorError):
+    with pytest.raises(CursorQueryMismatch):
         await scan.resume(of_query).count()
 
 
