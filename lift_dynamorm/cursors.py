@@ -61,7 +61,8 @@ class CursorSigner:
             raise CursorTenantMismatch(f"the cursor belongs to another tenant. {_AGAIN}")
         if for_query != _digest(query):
             raise CursorQueryMismatch(
-                f"the cursor belongs to another query: model, index, conditions and order must stay. {_AGAIN}"
+                "the cursor belongs to another query: model, index, conditions, order and the number of segments must "
+                f"stay. {_AGAIN}"
             )
         if expires < self.now():
             raise CursorExpired(f"the cursor has expired. {_AGAIN}")

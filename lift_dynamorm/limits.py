@@ -14,11 +14,14 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 4096
 MAX_OPERATORS = 300
+_SHORTEST = 4  # bytes that an operator takes at least, with its operand: "NOT "
 _KEY_PLACEHOLDERS = 64  # bytes by which the placeholders of a key condition may lengthen those behind them
 
 
 def too_long(expression: str, condition: Condition) -> str:
     """Say what is too much of a rendered condition; "" where DynamoDB takes it."""
+    if len(expression) < MAX_OPERATORS * _SHORTEST:
+        return ""
     if len(expression) > MAX_BYTES:
         return f"takes {len(expression)} bytes as an expression; DynamoDB allows {MAX_BYTES}"
     count = operators(condition)

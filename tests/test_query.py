@@ -181,6 +181,7 @@ def test_strangers_in_a_partition_take_few_requests_too() -> None:
     transport.calls.clear()
     assert s.query(Owned).where(owner="o").first() == Owned(owner="o", n=300)
     assert [payload["Limit"] for _, payload in transport.calls] == [1, 2, 4, 8, 16, 32, 64, 128]
+    assert s.query(Owned).where(owner="o").count() == 1
 
 
 @pytest.mark.parametrize("way", ["plain", "filtered"])
@@ -206,6 +207,48 @@ def test_a_count_that_must_look_at_items_asks_for_their_keys(recorded: Any) -> N
         ["by_kind_pk", "by_kind_sk", "n", "owner"],
         ["n", "owner"],
     ]
+
+
+def test_a_count_in_a_global_index_looks_whose_the_items_are() -> None:
+    transport = RecordingTransport(ValidatingTransport(LocalTransport()))
+    db = Database(transport=transport)
+    db.sync.create_tables(Keyless)
+    for tenant, select in ((None, None), ("acme", None)):
+        s = db.sync.session(tenant)
+        s.put(Keyless(id="1"))
+        transport.calls.clear()
+        assert s.query(Keyless).where(kind="k").count() == 1
+        assert s.query(Keyless).where(id="1").count() == 1
+        assert [payload.get("Select") for _, payload in transport.calls] == [select, "COUNT"]
+
+
+class Keyless(Model, table="keyless", indexes=[GSI("by-kind", pk=F.kind)]):
+    id: PartitionKey[str]
+    kind: str = "k"
+
+
+def test_a_serializable_transaction_reads_consistently_where_it_can(recorded: Any) -> None:
+    s, calls = recorded
+    with s.transaction(isolation="serializable"):
+        s.query(Entry).where(owner="o").limit(1).all()
+        s.query(Entry).where(kind="none").all()
+        s.query(Entry).where(owner="o").limit(1).count()
+        assert s.query(Entry).where(owner="o").explain().request["ConsistentRead"]
+    s.query(Entry).where(owner="o").limit(1).all()
+    queries = [payload for operation, payload in calls if operation == "Query"]
+    assert [payload.get("ConsistentRead") for payload in queries] == [True, None, True, None]
+
+
+class Ticket(Model, table="tickets", pk="T#{id}", indexes=[GSI("by_seat", pk="S#{seat}", projection="KEYS_ONLY")]):
+    id: str
+    seat: str
+    note: str = ""
+
+
+def test_an_index_is_asked_for_what_it_holds(opened: Open) -> None:
+    query = opened(Ticket).query(Ticket).where(seat="1")
+    held = sorted(named(query.only("id", "seat").explain().request, "ProjectionExpression"))
+    assert held == sorted(named(query.fetch().explain().request, "ProjectionExpression")) == ["by_seat_pk", "pk"]
 
 
 def named(payload: Any, expression: str) -> list[str]:

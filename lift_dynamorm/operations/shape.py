@@ -33,7 +33,11 @@ class Shape(Generic[R]):
         """Keep the stored items that are these models' and this tenant's, and are there."""
         if len(self.schemas) == 1:
             (schema,) = self.schemas
-            return [item for item in items if visible(context, schema, item, expired=expired)]
+            prefix, owns = context.prefix, schema.owns
+            if expired or schema.expiry is None:  # without a call more for each of many items
+                return [item for item in items if owns(item, prefix)]
+            now = context.now()
+            return [item for item in items if owns(item, prefix) and not schema.has_expired(item, now)]
         return [item for item in items if any(visible(context, s, item, expired=expired) for s in self.schemas)]
 
     def schema_of(self, item: Item, prefix: str) -> Schema[Any]:

@@ -178,8 +178,13 @@ async def test_an_index_that_holds_what_is_asked_for(opened: Open) -> None:
 
 
 async def test_a_count_needs_no_more_than_the_keys(opened: Open) -> None:
-    s = opened(Member)
+    s = opened(Member, Stock)
     await members(s)
+    for item in await stock(s, 4, expires_at=datetime(2020, 1, 1, tzinfo=UTC)):
+        if item.left > 2:
+            await s.put(item.model_copy(update={"expires_at": None}))
+    assert await s.query(Stock).where(shop="s").count() == 2
+    assert await s.query(Stock).where(shop="s").include_expired().count() == 4
     assert await s.query(Member).where(email="e0").count() == 3
     assert await s.query(Member).where(team="red", name="n3").count() == 1
     with pytest.raises(QueryError, match="does not hold `logins`"):

@@ -358,10 +358,34 @@ async def test_a_serializable_transaction_notes_what_it_was_given_and_no_more(
             await other.put(Note(owner="ann", written=DAY + timedelta(days=4), text="changed"))
 
 
+async def test_conditions_that_a_serializable_transaction_has_queried_by_must_stay(
+    opened: Open, db: Database, way: str
+) -> None:
+    """Without a version it is the attributes that tell, also those that are not given."""
+    s, other = opened(Note, Plain), session_of(db, way)
+    await notes(s)
+    ann = s.query(Note).where(owner="ann")
+    day = [DAY + timedelta(days=n) for n in range(3)]
+    cases: list[tuple[Any, Any]] = [
+        (lambda: ann.where(text="0").only("written").all(), lambda: other.put(Note(owner="ann", written=day[0]))),
+        (lambda: ann.where(text="1").count(), lambda: other.put(Note(owner="ann", written=day[1]))),
+        (lambda: ann.where(F.written <= day[2]).count(), lambda: other.delete(Note, owner="ann", written=day[2])),
+    ]
+    for n, (read, write) in enumerate(cases):
+        with pytest.raises(VersionConflict):
+            async with s.transaction(isolation="serializable"):
+                await read()
+                await s.put(Plain(id=f"{n}"))
+                await write()
+        assert await s.find(Plain, id=f"{n}") is None
+
+
 async def test_own_writes_are_no_reads_of_a_serializable_transaction(opened: Open) -> None:
-    s = opened(User)
+    s = opened(User, Note)
     await s.put(User(id="1", team="red"))
     async with s.transaction(isolation="serializable"):
+        await s.put(Note(owner="ann", written=DAY, text="new"))
+        assert await texts(s.query(Note).where(owner="ann")) == ["new"]
         await s.update(User, {"id": "1"}, logins=F.logins + 1)
         await s.put(User(id="2", team="red"))
         assert {user.id: user.logins async for user in s.query(User).where(team="red")} == {"1": 1, "2": 0}
