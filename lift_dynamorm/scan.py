@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from math import inf
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from pydantic import BaseModel
@@ -56,7 +57,7 @@ class AskedOfAll(Asked[R]):
         """
         if (read_units is None) == (share is None):
             raise UsageError("rate() takes read_units=..., the units a second, or share=..., of the provisioned units")
-        if read_units is not None and not read_units > 0:
+        if read_units is not None and not 0 < read_units < inf:
             raise UsageError(f"rate(read_units={read_units!r}): give a number above 0")
         if share is not None and not 0 < share <= 1:
             raise UsageError(f"rate(share={share!r}): give a number above 0, and at most 1")

@@ -383,6 +383,7 @@ def test_explain_says_that_everything_is_paid_for(opened: Open) -> None:
         lambda scan: scan.rate(read_units=0),
         lambda scan: scan.rate(read_units=-1),
         lambda scan: scan.rate(read_units=float("nan")),
+        lambda scan: scan.rate(read_units=float("inf")),
         lambda scan: scan.rate(share=0),
         lambda scan: scan.rate(share=1.01),
         lambda scan: scan.limit(0),
@@ -467,6 +468,7 @@ def test_a_pace_makes_pages_of_about_a_second() -> None:
     pace.spend(9.0, 899)  # with the guess, 90 items a unit
     assert (pace.items(1), pace.items(3)) == (9000, 3000)
     assert Pace(0.001, clock.sleep, clock).items(1) == 1
+    assert Pace(1e300, clock.sleep, clock).items(1) == 1_000_000
 
 
 @both_ways

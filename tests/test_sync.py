@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lift_dynamorm import Database, Model, PartitionKey, Query, Session, SortKey, SyncQuery, SyncSession
+from lift_dynamorm import (
+    Database,
+    Model,
+    PartitionKey,
+    Query,
+    Scan,
+    Session,
+    SortKey,
+    SyncQuery,
+    SyncScan,
+    SyncSession,
+)
 from lift_dynamorm.operations.concurrency import drive
 
 if TYPE_CHECKING:
@@ -22,7 +33,7 @@ class Line(Model, table="lines"):
     n: SortKey[int]
 
 
-@pytest.mark.parametrize(("one", "twin"), [(Session, SyncSession), (Query, SyncQuery)])
+@pytest.mark.parametrize(("one", "twin"), [(Session, SyncSession), (Query, SyncQuery), (Scan, SyncScan)])
 def test_the_twins_have_the_same_verbs(one: Any, twin: Any) -> None:
     # What the middleware and the operations need of a session, and code that cannot await does not.
     internal = {"begin", "context", "deadline", "end", "open", "sync", "unit_of_work"}

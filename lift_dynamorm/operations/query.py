@@ -32,7 +32,7 @@ _AT_ONCE = 32
 _LOADED = MAX_KEYS * CONCURRENCY
 
 
-class Found(NamedTuple):
+class Chunk(NamedTuple):
     """Stored items, and of each what holds its place in the index: the item itself, or the entry it was loaded by."""
 
     items: Sequence[Item]
@@ -117,7 +117,7 @@ class Reading(Generic[R]):
 
     # -- the answers ---------------------------------------------------------------------------------------------------
 
-    async def pages(self, wanted: int | None, start: Item | None = None) -> AsyncIterator[Found]:
+    async def pages(self, wanted: int | None, start: Item | None = None) -> AsyncIterator[Chunk]:
         """Yield what is stored, a page or as much as is loaded at once, with what the transaction writes in its place.
 
         wanted: how many items the caller will take. start: the place after which to begin.
@@ -189,16 +189,16 @@ class Reading(Generic[R]):
             if start is None:
                 return
 
-    def _kept(self, items: Iterable[Item]) -> Found:
+    def _kept(self, items: Iterable[Item]) -> Chunk:
         """Keep the items that are there and meet the conditions that DynamoDB has not looked at."""
         kept = self.shape.visible(self.context, items, expired=self.expired)
         if self.plan.stored is not None and not self._schema.by_attribute.keys() <= self.plan.stored:
             kept = [restore(self._schema, self.plan.index, item, self.context.prefix) for item in kept]
         if self.plan.local is not None:
             kept = [item for item in kept if evaluate(self.plan.local, item)]
-        return Found(kept, kept)
+        return Chunk(kept, kept)
 
-    async def _loaded(self, entries: Iterable[Item]) -> Found:
+    async def _loaded(self, entries: Iterable[Item]) -> Chunk:
         """Load the items of an index by their keys; it may lag behind, so that some are gone or match no more."""
         schema, to = self._schema, Placeholders()
         entries = self.shape.visible(self.context, entries, expired=True)
@@ -212,7 +212,7 @@ class Reading(Generic[R]):
         places = {at: entry for entry in entries if (at := identity(schema, entry)) in stored}
         there = self.shape.visible(self.context, (stored[at] for at in places), expired=self.expired)
         kept = [item for item in there if self.matches(item)]
-        return Found(kept, [places[identity(schema, item)] for item in kept])
+        return Chunk(kept, [places[identity(schema, item)] for item in kept])
 
     def matches(self, item: Item) -> bool:
         """Tell whether an item, as it is, meets every condition."""
@@ -292,7 +292,7 @@ class _Overlay:
     def _position(self, item: Item) -> tuple[Any, ...]:
         return (*(sort_value(item[a]) for a in self._sort), *identity(self._schema, item)[1:])
 
-    def merge(self, found: Found) -> Found:
+    def merge(self, found: Chunk) -> Chunk:
         """Put the pending items that come in front of what was read last in their places."""
         items: list[Item] = []
         places: list[Item] = []
@@ -304,10 +304,10 @@ class _Overlay:
                 places.append(pending)
             items.append(item)
             places.append(place)
-        return Found(items, places)
+        return Chunk(items, places)
 
-    def rest(self) -> Found:
+    def rest(self) -> Chunk:
         """Give the pending items behind everything that was read."""
         left = [item for _, item in self._waiting]
         self._waiting.clear()
-        return Found(left, left)
+        return Chunk(left, left)

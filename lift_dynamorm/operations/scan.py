@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 Answer = tuple[int, dict[str, Any]]
 """Of a segment, by its number."""
+_MOST = 1_000_000
+"""More items than a page of 1 MB can hold."""
 
 R = TypeVar("R")
 
@@ -187,7 +189,7 @@ class Pace:
 
     def items(self, segments: int) -> int:
         """Tell how many items each of the segments may ask for: about what a second pays for, so that none bursts."""
-        return max(1, int(self._rate / segments * self._items / self._units))
+        return max(1, int(min(self._rate / segments * self._items / self._units, _MOST)))
 
     async def wait(self, deadline: float | None) -> None:
         """Wait until all is paid off; raises DeadlineExceeded at once where that would be too late."""
