@@ -33,6 +33,9 @@ def model(sk: str | None, pk: str = "P#{a}", **options: Any) -> Any:
         ("x{n}", "y{n}"),
         ("x{n}", "yes"),
         ("{b}#X#{n}", "{b}#Y#{n}"),
+        ("{b}x#{n}", "by#{n}"),
+        ("{b}x#{n}", "{b}y#{n}"),
+        ("ab{b}bc#{n}", "abc#{n}"),
     ],
 )
 def test_models_that_can_be_told_apart(one: str, other: str) -> None:
@@ -50,6 +53,9 @@ def test_models_that_can_be_told_apart(one: str, other: str) -> None:
         ("x{n}", "xy{n}"),
         ("{n}#{b}", "{b}#x"),
         ("A#{n}", "{b}#{n}"),
+        ("{b}x#{n}", "bx#{n}"),
+        ("{b}x#{n}", "{b}yx#{n}"),
+        ("a{b}c#{n}", "ac#{n}"),
     ],
 )
 def test_models_that_cannot_be_told_apart(one: str, other: str) -> None:

@@ -116,6 +116,21 @@ def test_fields_are_read_as_in_the_whole_model() -> None:
     )
 
 
+class Strict(Model, table="strict", pk="S#{id}"):
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    name: str = ""
+    note: str = ""
+
+
+def test_what_is_not_asked_for_is_passed_over() -> None:
+    schema = schema_of(Strict)
+    item = schema.encode(Strict(id="1", name="n", note="x"), "") | {"strange": {"S": "s"}}
+    found = Selection(schema, ["name"]).partial(item, "")
+    assert (found.model_fields_set, found.name) == ({"id", "name"}, "n")
+
+
 def test_what_does_not_fit_is_an_invalid_item() -> None:
     with pytest.raises(InvalidItem, match=r"the item id=1, born=.* does not fit Person: score"):
         partial("score", item=stored() | {"score": {"S": "much"}})

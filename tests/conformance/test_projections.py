@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import BaseModel
 
-from lift_dynamorm import GSI, LSI, TTL, Database, F, Model, PartitionKey, QueryError, SortKey, UsageError, Version
+from lift_dynamorm import (
+    GSI,
+    LSI,
+    TTL,
+    Database,
+    F,
+    Model,
+    PartitionKey,
+    QueryError,
+    SortKey,
+    UpdatedAt,
+    UsageError,
+    Version,
+    VersionConflict,
+)
 
 from .conftest import session_of
 from .models import DAY
@@ -33,7 +48,7 @@ class Member(
     sk="PROFILE",
     indexes=[
         GSI("by_email", pk="EMAIL#{email}", projection="KEYS_ONLY"),
-        GSI("by_team", pk="TEAM#{team}", sk="{joined}", projection=["name"]),
+        GSI("by_team", pk="TEAM#{team}", sk="{joined}", projection=["name", "version"]),
     ],
 ):
     id: str
@@ -44,6 +59,7 @@ class Member(
     joined: datetime = DAY
     address: Address | None = None
     version: Version = 0
+    updated_at: UpdatedAt = None
 
 
 class Stock(
@@ -175,6 +191,18 @@ async def test_an_index_that_holds_what_is_asked_for(opened: Open) -> None:
         await s.query(Member).where(email="e1").only("name").all()
     with pytest.raises(QueryError, match=r"by_team does not hold `address` .*\.only\(\.\.\.\).*\.fetch\(\)"):
         await s.query(Member).where(team="red").all()
+
+
+async def test_what_was_read_of_an_index_is_a_condition_of_the_commit(opened: Open, db: Database, way: str) -> None:
+    s, other = opened(Member, Stock), session_of(db, way)
+    await members(s, 2)
+    for changes, names in ((False, ("name",)), (True, ("name",)), (True, ("joined",))):
+        with pytest.raises(VersionConflict) if changes else nullcontext():
+            async with s.transaction(isolation="serializable"):
+                assert len(await s.query(Member).where(team="red").only(*names).all()) == 2
+                await s.put(Stock(shop="s", sku="k", shelf="x", left=1))
+                if changes:
+                    await other.update(Member, {"id": "1#"}, logins=F.logins + 1)
 
 
 async def test_a_count_needs_no_more_than_the_keys(opened: Open) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -78,6 +79,24 @@ class Verb:
     leaves: Callable[[Holder, Fields | None, int], Fields | None]
     calculates: tuple[str, ...] = ()
     by_key: bool = False
+
+    @property
+    def reads(self) -> bool:
+        """In a transaction it reads the item at once."""
+        return self.by_key and self is not VERBS["delete by key"]
+
+    def moved(self, then: Fields | None, now: Fields | None) -> bool:
+        """Tell whether what the outcome in a transaction was calculated from has changed before the commit."""
+        then, now = then or {}, now or {}
+        if "version" in {**then, **now}:
+            return self.reads and then.get("version") != now.get("version")
+        return any(then.get(name) != now.get(name) for name in self.calculates)
+
+    def shows(self, before: Holder, after: Fields | None, n: int) -> Fields | None:
+        """What an instance shows after a transaction: for an update, its own item with the changes."""
+        if self.leaves in (put, created, deleted):
+            return after
+        return self.leaves(before, before.seen or before.mine.model_dump(), n)
 
 
 def current(stored: Fields | None) -> Fields:
@@ -171,29 +190,152 @@ VERBS = {
     ),
     "delete by key": Verb(
         lambda s, h, n: s.delete(type(h.mine), id=h.mine.id),
-        lambda h, old, n: None if current(old) else None,
+        lambda h, old, n: current(old) and None,
         by_key=True,
     ),
 }
 
 
+def outcome(verb: Verb, holder: Holder, stored: Fields | None, n: int) -> DynamORMError | Fields | None:
+    """The item after a write, or the error that refuses it."""
+    try:
+        return verb.leaves(holder, stored, n)
+    except DynamORMError as refusal:
+        return refusal
+
+
 class Account:
-    """What must be stored, and what the writers hold."""
+    """What must be stored, what the writers hold, and that both are so after each step."""
 
-    def __init__(self, model: type[Plain]) -> None:
+    def __init__(self, model: type[Plain], calls: list[Any]) -> None:
         self.model = model
-        self.stored: dict[str, Fields | None] = {}
-        self.holders: dict[tuple[str, int], Holder] = {}
+        self.calls = calls
+        self.stored: dict[str, Fields | None] = {"a": None, "b": None}
+        self.holders = {(id, writer): Holder(model(id=id)) for id in self.stored for writer in range(3)}
 
-    def holder(self, id: str, writer: int) -> Holder:
-        return self.holders.setdefault((id, writer), Holder(self.model(id=id)))
+    async def check(self, s: Session) -> None:
+        for id, stored in self.stored.items():
+            found = await s.find(self.model, id=id)
+            assert (None if found is None else found.model_dump()) == stored
 
-    def prepare(self, holder: Holder, how: str, found: Plain | None, n: int) -> None:
-        match how:
-            case "read" if found is not None:
-                holder.mine, holder.seen = found, found.model_dump()
-            case "forget":
-                holder.mine, holder.seen = self.model(id=holder.mine.id), None
-            case "edit":
-                holder.mine.lines.append(n)
-                holder.mine.note = f"{n}" if n % 2 else None
+    async def prepare(self, s: Session, holder: Holder, how: str, n: int) -> None:
+        if how == "edit":
+            holder.mine.lines.append(n)
+            holder.mine.note = f"{n}" if n % 2 else None
+        elif how == "forget":
+            holder.mine, holder.seen = self.model(id=holder.mine.id), None
+        elif (found := await s.find(self.model, id=holder.mine.id)) is not None:
+            holder.mine, holder.seen = found, found.model_dump()
+
+    async def write(self, s: Session, holder: Holder, verb: Verb, n: int) -> None:
+        before, id = copy.deepcopy(holder), holder.mine.id
+        after = outcome(verb, holder, self.stored[id], n)
+        self.calls.clear()
+        if isinstance(after, DynamORMError):
+            with pytest.raises(type(after)) as caught:
+                await verb.act(s, holder, n)
+            assert type(caught.value) is type(after)
+            assert holder == before
+        else:
+            shown = await verb.act(s, holder, n)
+            assert self.calls or after is self.stored[id]
+            assert not self.calls or verb.leaves is not saved or before.changed
+            self.stored[id] = after
+            if not verb.by_key:
+                self.settle(holder, before, verb, after)
+            elif shown is not None:
+                assert shown.model_dump() == after
+
+    def settle(self, holder: Holder, before: Holder, verb: Verb, shown: Fields | None) -> None:
+        """Hold an instance against what it must show after its write."""
+        if verb.leaves is saved and not before.changed:
+            assert holder == before
+        elif verb.leaves is deleted:
+            assert holder.mine == before.mine
+            holder.seen = None
+        else:
+            assert holder.mine.model_dump() == shown
+            holder.seen = shown
+
+    async def write_together(
+        self, s: Session, moves: list[tuple[Holder, Verb]], n: int, overtaking: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Write in one transaction, which another writer overtakes after the last write and before the commit."""
+        then = dict(self.stored)
+        befores = [copy.deepcopy(holder) for holder, _ in moves]
+        enrolled: list[tuple[Holder, Holder, Verb]] = []
+        afters: list[Any] = []
+        try:
+            async with s.transaction():
+                for (holder, verb), before in zip(moves, befores, strict=True):
+                    early = outcome(verb, before, then[holder.mine.id], n)
+                    if isinstance(early, UsageError) or (isinstance(early, ItemNotFound) and verb.reads):
+                        with pytest.raises(type(early)):
+                            await verb.act(s, holder, n)
+                    else:
+                        await verb.act(s, holder, n)
+                        enrolled.append((holder, before, verb))
+                await overtaking()
+                for _, before, verb in enrolled:
+                    id = before.mine.id
+                    pinned = then[id] if verb.by_key else before.seen or before.mine.model_dump()
+                    afters.append(outcome(verb, before, self.stored[id], n))
+                    if verb.moved(pinned, self.stored[id]):
+                        afters.append(VersionConflict("what it was calculated from has changed"))
+        except TransactionConditionFailed:
+            assert any(isinstance(after, DynamORMError) for after in afters)
+            assert [holder for holder, _ in moves] == befores
+        else:
+            for (holder, before, verb), after in zip(enrolled, afters, strict=True):
+                assert not isinstance(after, DynamORMError)
+                if not (verb.leaves is saved and not before.changed):
+                    self.stored[holder.mine.id] = after
+                if not verb.by_key:
+                    self.settle(holder, before, verb, verb.shows(before, after, n))
+
+
+ids, writers = st.sampled_from("ab"), st.integers(0, 2)
+verbs = st.sampled_from(["save", "save", "rename", "count", "append", *VERBS])
+by_keys = st.sampled_from([name for name, verb in VERBS.items() if verb.by_key])
+steps = st.one_of(
+    st.tuples(st.sampled_from(["read", "edit", "edit", "forget"]), ids, writers),
+    st.tuples(verbs, ids, writers),
+    st.tuples(st.just("together"), verbs, writers, verbs, writers, st.none() | st.tuples(by_keys, ids)),
+)
+
+
+@pytest.mark.parametrize("model", [Plain, Locked])
+def test_no_interleaving_loses_an_update(
+    for_all: ForAll, transport: Transport, db: Database, way: str, model: type[Plain]
+) -> None:
+    recording = RecordingTransport(transport)
+    database = Database(transport=RetryTransport(recording), table_names=db.table_name)
+    database.sync.create_tables(model)
+    s, rival = session_of(database, way), session_of(database, way)
+
+    async def overtake(account: Account, move: tuple[str, str] | None, n: int) -> None:
+        if move is not None:
+            await account.write(rival, Holder(model(id=move[1])), VERBS[move[0]], n)
+
+    async def holds(steps: list[Any]) -> None:
+        account = Account(model, recording.calls)
+        for (id, writer), holder in account.holders.items():
+            if writer == 0:
+                await s.delete(model, id=id, missing_ok=True)
+                await account.write(s, holder, VERBS["create"], 0)
+            await account.prepare(s, holder, "read", 0)
+        for n, (action, *rest) in enumerate(steps, 1):
+            if action == "together":
+                verb_a, writer_a, verb_b, writer_b, move = rest
+                moves = [
+                    (account.holders["a", writer_a], VERBS[verb_a]),
+                    (account.holders["b", writer_b], VERBS[verb_b]),
+                ]
+                await account.write_together(s, moves, n, partial(overtake, account, move, -n))
+            elif action in VERBS:
+                await account.write(s, account.holders[*rest], VERBS[action], n)
+            else:
+                await account.prepare(s, account.holders[*rest], action, n)
+            await account.check(rival)
+
+    for_all(holds, st.lists(steps, min_size=3, max_size=20), examples=100)

@@ -85,6 +85,7 @@ async def boxes(s: Session) -> None:
         (F("pieces[0].sku", "=", "k1"), [1]),
         (F("pieces[0].count", ">=", 2) | F("x.a b", "=", 0), [0, 2, 3]),
         (F("x.y", "=", "d0"), [0]),
+        (F("x.yz", "not_exists") & F("x[0]", "=", "b1"), [1]),
         (F("x[0]", "begins_with", "b2"), [2]),
         (F("__proto__", "EXISTS"), [0, 1, 2, 3]),
         (F("1st", "NOT_EXISTS"), []),
