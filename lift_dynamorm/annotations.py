@@ -76,7 +76,7 @@ def codec_of(annotation: Any, where: str) -> Codec:
     if origin is Union or origin is types.UnionType:
         codecs = [codec_of(arg, where) for arg in args if arg not in (None, type(None))]
         nullable = len(codecs) < len(args) or any(codec.nullable for codec in codecs)
-        if len(codecs) > 1 and any(map(_is_marked, args)):
+        if len(codecs) > 1 and any(map(is_marked, args)):
             raise DefinitionError(f"{where}: Json and base64 are read from other types, and cannot stand in a union")
         return union_codec(codecs, " | ".join(map(_name, args)), where, nullable=nullable)
     if origin is Literal:
@@ -132,10 +132,11 @@ def marked(codec: Codec, marks: Iterable[Any]) -> Codec:
     return codec
 
 
-def _is_marked(annotation: Any) -> bool:
+def is_marked(annotation: Any) -> bool:
+    """Tell whether pydantic reads something in a type from text that is not its value: from JSON or base64."""
     if Json in (annotation, type(annotation)) or isinstance(annotation, EncodedBytes | EncodedStr):
         return True
-    return any(map(_is_marked, get_args(_bare(annotation))))
+    return any(map(is_marked, get_args(_bare(annotation))))
 
 
 def _then(last: Callable[[Any], Any], decode: Callable[[Wire], Any]) -> Callable[[Wire], Any]:

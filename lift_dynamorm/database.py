@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lift_dynamorm.cursors import KEY_VARIABLE, CursorSigner
 from lift_dynamorm.errors import TenantMissing, UsageError
-from lift_dynamorm.hooks import Hooks, WriteEvent
+from lift_dynamorm.hooks import Hooks, WriteEvent, check_hooked
 from lift_dynamorm.ids import new_id
 from lift_dynamorm.model import Model
+from lift_dynamorm.reader import check_tenant
 from lift_dynamorm.session import Session
 from lift_dynamorm.sync import SyncDatabase
 from lift_dynamorm.tables import create_tables
@@ -105,6 +106,8 @@ class Database:
             raise TenantMissing(
                 "a session of this database needs a tenant; to leave the tenants say unscoped(reason=...)"
             )
+        if not callable(tenant):
+            check_tenant(tenant)
         return Session(self, self.transport, tenant=tenant, deadline=deadline)
 
     def unscoped(self, reason: str) -> Session:
@@ -120,6 +123,7 @@ class Database:
         It gets a `WriteEvent`, and may change the instance, or raise to refuse the write. It may be async; in a sync
         session it must not wait for the event loop.
         """
+        check_hooked(model, "before_write")
 
         def add(hook: WriteHook[M]) -> WriteHook[M]:
             self.write_hooks.add(model, hook)
@@ -132,6 +136,7 @@ class Database:
 
         What it changes on the instance is not taken for a change by the caller: `update` does not store it.
         """
+        check_hooked(model, "after_read")
 
         def add(hook: ReadHook[M]) -> ReadHook[M]:
             self.read_hooks.add(model, hook)

@@ -125,6 +125,10 @@ class _Compiler:
             raise DefinitionError(f'{where}: a generated id is a str; declare it as `{name}: Generated = ""`')
         if role is VERSION and codec.kinds != (int,):
             raise DefinitionError(f"{where}: a version is an int; declare it as `{name}: Version = 0`")
+        if role is VERSION and self._default(name) != 0:
+            raise DefinitionError(
+                f"{where}: a version begins at 0, which means never stored; declare it as `{name}: Version = 0`"
+            )
         if role in (CREATED_AT, UPDATED_AT) and (codec.kinds[0].__name__ != "datetime" or not codec.nullable):
             raise DefinitionError(
                 f"{where}: {role.name} is a datetime or None; use `CreatedAt = None`, `UpdatedAt = None`"
@@ -136,6 +140,11 @@ class _Compiler:
             epoch = EPOCH if kind == "datetime" else EPOCH_SECONDS
             return replace(epoch, nullable=codec.nullable)
         return codec
+
+    def _default(self, name: str) -> Any:
+        """Give the default of a version; one that is required has none, which is as good as 0."""
+        info = self.model.model_fields[name]
+        return 0 if info.is_required() else info.get_default(call_default_factory=True, validated_data={})
 
     def _check_attribute_names(self) -> None:
         seen: dict[str, str] = {}
@@ -241,6 +250,11 @@ class _Compiler:
 
     def _template(self, source: str, attribute: str, *, ordered: bool, where: str) -> KeyAttribute:
         template = KeyTemplate.parse(source, ordered=ordered, where=where)
+        if not template.parts and source in self.fields:
+            raise DefinitionError(
+                f"{where}: {source!r} is a text that is the same for every item, and the name of a field; "
+                f'for the value of the field write braces: "{{{source}}}"'
+            )
         parts = []
         for part in template.parts:
             field = self._known(part.field, where)

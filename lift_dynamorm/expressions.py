@@ -7,13 +7,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lift_dynamorm.errors import QueryError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 class Expression:
@@ -59,33 +58,46 @@ class NotThis(Expression):
     condition: Expression
 
 
+class _Countable:
+    """What DynamoDB adds to and subtracts from."""
+
+    __slots__ = ()
+
+    def __add__(self, other: Any) -> Arithmetic:
+        return Arithmetic("+", self, other)
+
+    def __radd__(self, other: Any) -> Arithmetic:
+        return Arithmetic("+", other, self)
+
+    def __sub__(self, other: Any) -> Arithmetic:
+        return Arithmetic("-", self, other)
+
+    def __rsub__(self, other: Any) -> Arithmetic:
+        return Arithmetic("-", other, self)
+
+    if not TYPE_CHECKING:  # so that a type checker refuses them too
+
+        def __mul__(self, other):
+            raise QueryError("DynamoDB adds and subtracts, and no more: read the item, calculate, and set the outcome")
+
+        __rmul__ = __truediv__ = __rtruediv__ = __floordiv__ = __mod__ = __pow__ = __mul__
+
+
 @dataclass(frozen=True, slots=True)
-class Arithmetic:
+class Arithmetic(_Countable):
     """``left + right`` or ``left - right``, calculated by DynamoDB."""
 
     op: str
     left: Any
     right: Any
 
-    def __add__(self, other: Any) -> Arithmetic:
-        return Arithmetic("+", self, other)
-
-    def __sub__(self, other: Any) -> Arithmetic:
-        return Arithmetic("-", self, other)
-
 
 @dataclass(frozen=True, slots=True)
-class Default:
+class Default(_Countable):
     """The attribute's value, or `value` where it has none."""
 
     path: Path
     value: Any
-
-    def __add__(self, other: Any) -> Arithmetic:
-        return Arithmetic("+", self, other)
-
-    def __sub__(self, other: Any) -> Arithmetic:
-        return Arithmetic("-", self, other)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +160,7 @@ class Size(_Comparable):
         self.path: Path = path
 
 
-class Path(_Comparable):
+class Path(_Comparable, _Countable):
     """An attribute, or what lies inside one: ``F.address.city``, ``F.items[0].sku``.
 
     A part that is called like one of these methods is written ``F.box["size"]``.
@@ -181,6 +193,15 @@ class Path(_Comparable):
     def __repr__(self) -> str:
         return f"F.{self}"
 
+    if not TYPE_CHECKING:  # so that a type checker still refuses to call a path
+
+        def __call__(self, *arguments, **named):
+            name = str(self.parts[-1])
+            methods = [method for method in dir(Path) if not method.startswith("_") and method != "parts"]
+            close = get_close_matches(name, methods, 1)
+            mend = f"did you mean `{close[0]}`?" if close else f"there are {', '.join(methods)}"
+            raise QueryError(f"{self!r}(...): there is no method `{name}`; {mend}")
+
     # conditions
 
     def begins_with(self, prefix: str | bytes) -> Expression:
@@ -208,12 +229,6 @@ class Path(_Comparable):
 
     # changes
 
-    def __add__(self, other: Any) -> Arithmetic:
-        return Arithmetic("+", self, other)
-
-    def __sub__(self, other: Any) -> Arithmetic:
-        return Arithmetic("-", self, other)
-
     def set(self, value: Any) -> Assignment:
         """Store a value, or the value of another path, or arithmetic of both; None removes."""
         return Assignment("SET", self, value)
@@ -231,15 +246,21 @@ class Path(_Comparable):
 
     def append(self, values: Iterable[Any]) -> Assignment:
         """Put values behind the end of a list; a missing list counts as empty."""
-        return Assignment("SET", self, Appended(self, list(values), front=False))
+        return Assignment("SET", self, Appended(self, _elements(self, "append", values), front=False))
 
     def prepend(self, values: Iterable[Any]) -> Assignment:
         """Put values in front of a list; a missing list counts as empty."""
-        return Assignment("SET", self, Appended(self, list(values), front=True))
+        return Assignment("SET", self, Appended(self, _elements(self, "prepend", values), front=True))
 
     def if_not_exists(self, value: Any) -> Default:
         """This attribute's value, or where it is missing another: ``F.n.set(F.n.if_not_exists(0) + 1)``."""
         return Default(self, value)
+
+
+def _elements(path: Path, method: str, values: Any) -> list[Any]:
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise QueryError(f"{path!r}.{method}(...) takes a list: {path!r}.{method}([{values!r:.60}])")
+    return list(values)
 
 
 class Spelled(Path):
@@ -277,7 +298,7 @@ class _Fields:
     def __getitem__(self, name: str) -> Path:
         return Path((name,))
 
-    def __call__(self, name: str, op: str = "exists", *operands: Any) -> Expression:
+    def __call__(self, name: str, op: str, *operands: Any) -> Expression:
         """Build a condition in the explicit form: ``F("age", ">", 18) | F("items[0].sku", "begins_with", "x")``.
 
         ``F("size(tags)", "<", 9)`` compares a size.

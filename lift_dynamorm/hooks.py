@@ -6,6 +6,7 @@ import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
+from lift_dynamorm.errors import UsageError
 from lift_dynamorm.model import Model
 
 if TYPE_CHECKING:
@@ -28,6 +29,13 @@ class WriteEvent(Generic[M]):
     model: type[M]
     instance: M | None
     key: Mapping[str, Any]
+
+
+def check_hooked(model: Any, decorator: str) -> None:
+    """Refuse what is no model: a function that was decorated without brackets would never be called."""
+    if not isinstance(model, type) or not issubclass(model, Model):
+        said = f"`{getattr(model, '__name__', None) or repr(model)}`"
+        raise UsageError(f"{decorator} takes a model class, and {said} is none; write @db.{decorator}(User)")
 
 
 class Hooks:

@@ -6,7 +6,7 @@ narrows more, then global indexes by how many conditions their keys take up, the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ _LOWER = (">", ">=")
 _UPPER = ("<", "<=")
 _RANGES = (*_LOWER, *_UPPER, "between", "begins_with")
 _NO_FIELD = "what is no field"
+_UNSORTED = "is not sorted by"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,18 +144,22 @@ def _no_index(schema: Schema[Any], wanted: Wanted, considered: Sequence[Consider
     if wanted.index is not None and wanted.index not in [each.index for each in considered]:
         names = ", ".join(str(i) for i in (schema.key, *schema.indexes))
         return QueryError(f"{schema.name} has no index {wanted.index!r}; it has {names}")
-    reasons = "; ".join(f"{each.index} {each.reason}" for each in considered)
+    asked = [each for each in considered if wanted.index in (None, each.index)]
+    reasons = "; ".join(f"{each.index} {each.reason}" for each in asked)
     by = f" sorted by `{schema.name_of(wanted.order[0])}`" if wanted.order else ""
     mend = ""
     if "does not hold" in reasons:
         mend = "Name what is needed of each item by .only(...), or load the items by the keys in the index: .fetch(). "
         if schema.expiry is not None and f"`{schema.name_of(schema.expiry)}`" in reasons:
             mend += f"`{schema.name_of(schema.expiry)}` is needed unless you say .include_expired(). "
-    return QueryError(
-        f"no index answers this query on {schema.name}{by}: {reasons}. {mend}"
-        "A query needs an equality condition on each field of a partition key. "
-        f"To read the whole table say scan({schema.name})"
-    )
+    if wanted.index is not None:
+        return QueryError(f"that index does not answer this query on {schema.name}{by}: {reasons}. {mend}".rstrip())
+    if _UNSORTED not in reasons:
+        mend += (
+            "A query needs an equality condition on each field of a partition key. "
+            f"To read the whole table say scan({schema.name})"
+        )
+    return QueryError(f"no index answers this query on {schema.name}{by}: {reasons}. {mend}".rstrip())
 
 
 def _only_the_partition(schema: Schema[Any], index: Index, rest: Sequence[Condition]) -> str:
@@ -191,6 +196,7 @@ class _Query:
                     self.equal[attribute] = _wire(test)
             elif test.op in _RANGES:
                 self.ranges.setdefault(attribute, []).append(test)
+        self.never = _contradict(self.conjuncts)
         self.bare = schema.without_prefix(dict(self.equal), prefix) if prefix else self.equal
 
     def consider(self, index: Index) -> _Candidate | str:
@@ -208,7 +214,7 @@ class _Query:
             missing = {self.schema.name_of(a) for k in index.partition for a in k.fields if a not in self.equal}
             return f"needs {' and '.join(f'`{name}`' for name in sorted(missing))} = ..."
         if wanted.order is not None and not self.sorts(candidate, wanted.order[0]):
-            return f"is not sorted by `{self.schema.name_of(wanted.order[0])}`"
+            return f"{_UNSORTED} `{self.schema.name_of(wanted.order[0])}`{self.sorting(candidate, wanted.order[0])}"
         lacking = self.lacking(index)
         if lacking and not wanted.fetch:
             return f"does not hold {' and '.join(sorted(lacking))}"
@@ -219,6 +225,19 @@ class _Query:
         """Tell whether what an index gives is sorted by an attribute; its own sort key attribute is one too."""
         first = candidate.index.sort[:1]
         return attribute in self.equal or attribute in (candidate.next, *(key.attribute for key in first))
+
+    def sorting(self, candidate: _Candidate, attribute: str) -> str:
+        """Say what an index is sorted by instead of an attribute."""
+        if not candidate.index.sort:
+            return ", for it has no sort key"
+        first = candidate.index.sort[0]
+        if first.template is None:
+            return f", but by `{self.schema.name_of(candidate.next or first.attribute)}`"
+        free = next((name for name in first.fields if name not in self.equal), None)
+        if attribute == free and not self.wanted.others:
+            return f', for other text follows it in `{first.attribute}`; sort by that: order_by("{first.attribute}")'
+        names = (candidate.next, first.attribute)
+        return f", but by {' or '.join(f'`{self.schema.name_of(name)}`' for name in names if name is not None)}"
 
     def stored(self, index: Index) -> frozenset[str] | None:
         """Name the attributes that an index holds; None for all."""
@@ -273,7 +292,7 @@ class _Query:
 
     def try_index(self, index: Index) -> _Candidate | None:
         """See whether the conditions name one partition of an index, and how far they go into its sort key."""
-        candidate = _Candidate(index)
+        candidate = _Candidate(index, empty=self.never)
         for key in index.partition:
             if any(attribute not in self.equal for attribute in key.fields):
                 return None
@@ -336,6 +355,13 @@ class _Query:
             candidate.used += tests
         return False
 
+    def _bared(self, test: Predicate) -> Predicate:
+        """Take the tenant off what a field is compared with, as templates hold it."""
+        assert isinstance(test.left, Name)
+        name = str(test.left.parts[0])
+        bare = (self.schema.without_prefix({name: _wire(test, at)}, self.prefix) for at in range(len(test.right)))
+        return replace(test, right=tuple(Literal(wires[name]) for wires in bare)) if self.prefix else test
+
     def _template(self, candidate: _Candidate, key: KeyAttribute) -> bool:
         assert key.template is not None
         name = Name((key.attribute,))
@@ -356,12 +382,12 @@ class _Query:
         prefixes = [test for test in tests if test.op == "begins_with"]
         if prefixes:
             longest = _longest(prefixes)
-            start = text + part.text(_wire(longest), ordered=True)
+            start = text + part.text(_wire(self._bared(longest)), ordered=True)
             if start:
                 candidate.key.append(Predicate("begins_with", name, (Literal({"S": start}),)))
             candidate.used.append(longest)
         elif tests:
-            bounds = _bounds(tests, part, final=final)
+            bounds = _bounds([self._bared(test) for test in tests], part, final=final)
             if bounds is None:
                 candidate.empty = True
                 return False
@@ -403,6 +429,15 @@ def _bound(part: Part, wire: Wire, *, low: bool) -> str | None:
             return None
         wire = {"N": str(max(0, min(int(number), most)))}
     return part.text(wire, ordered=True)
+
+
+def _contradict(tests: Sequence[Condition]) -> bool:
+    """Tell whether a condition that can never hold is one of those that must, as `is_in` nothing."""
+    there, absent = (
+        {test.left for test in tests if isinstance(test, Predicate) and test.op == op and isinstance(test.left, Name)}
+        for op in ("attribute_exists", "attribute_not_exists")
+    )
+    return not there.isdisjoint(absent)
 
 
 def _alike(index: Index, other: Index) -> bool:

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 from difflib import get_close_matches
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    PlainValidator,
-    ValidationError,
-    WrapValidator,
-    create_model,
-)
+from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticUndefined
 
 from lift_dynamorm.errors import InvalidItem, QueryError
+from lift_dynamorm.validation import part_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,13 +19,6 @@ if TYPE_CHECKING:
     Item = dict[str, Any]
 
 P = TypeVar("P")
-
-_VALIDATORS: dict[str, Any] = {
-    "after": AfterValidator,
-    "before": BeforeValidator,
-    "plain": PlainValidator,
-    "wrap": WrapValidator,
-}
 
 
 class Selection(Generic[P]):
@@ -55,7 +39,7 @@ class Selection(Generic[P]):
         model: type[BaseModel] = schema.model
         self.schema: Schema[Any] = schema
         self.attributes: frozenset[str] = frozenset(schema.fields[name].attribute for name in chosen)
-        self._part = _part_of(model, frozenset(chosen))
+        self._part = part_of(model, frozenset(chosen))
         self._smaller = smaller
 
     def partial(self, item: Item, prefix: str) -> Any:
@@ -80,27 +64,3 @@ class Selection(Generic[P]):
             return smaller.model_validate(instance, from_attributes=True, by_name=True)  # type: ignore[no-any-return]
         except ValidationError as error:
             raise InvalidItem(f"{instance!r} does not fit {smaller.__name__}: {error}") from None
-
-
-class _Part(BaseModel):
-    """Some fields of a model: what checks them, without the validators of the whole."""
-
-    __slots__ = ("_stored",)
-
-
-@lru_cache(maxsize=256)
-def _part_of(model: type[BaseModel], names: frozenset[str]) -> type[_Part]:
-    """Make the class of some fields of a model, with the validators of these fields."""
-    decorators = model.__pydantic_decorators__.field_validators
-    fields: dict[str, Any] = {}
-    for name, info in model.model_fields.items():
-        if name in names:
-            info = copy.copy(info)
-            info.metadata = info.metadata + [
-                _VALIDATORS[decorator.info.mode](getattr(model, method))
-                for method, decorator in decorators.items()
-                if name in decorator.info.fields or "*" in decorator.info.fields
-            ]
-            fields[name] = (info.annotation, info)
-    settings = {**model.model_config, "extra": "ignore"}
-    return create_model(model.__name__, __base__=_Part, __cls_kwargs__=settings, **fields)

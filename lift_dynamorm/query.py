@@ -71,7 +71,10 @@ class Asked(Generic[R]):
         one too conditions can be joined: ``where(F("joined", ">", day) | F("nick", "not_exists"))``.
         """
         if conditions and isinstance(conditions[0], str):
-            conditions = (F(*conditions),)
+            name, *rest = conditions
+            if not rest:
+                raise QueryError(f'where({name!r}) is no condition; write F.{name}.exists() or ("{name}", "exists")')
+            conditions = (F(name, *rest),)
         for condition in conditions:
             if not isinstance(condition, Expression):
                 msg = (
@@ -215,6 +218,11 @@ class Query(AskedByKey[R]):
         """
         return self._including(models)
 
+    if not TYPE_CHECKING:  # so that a type checker still refuses it
+
+        def __iter__(self):
+            raise UsageError("a query is read by `async for`; without await: db.sync.session(...)")
+
     async def __aiter__(self) -> AsyncIterator[R]:
         reading = self._reading(await self.session.open())
         async for items in self._limited(reading):
@@ -243,16 +251,19 @@ class Query(AskedByKey[R]):
 
     async def one(self) -> R:
         """Read the only item; `ItemNotFound` where there is none, `QueryError` where there are several."""
-        item = await self.one_or_none()
+        item = await self._at_most_one("one()")
         if item is None:
             raise ItemNotFound(f"one(): no {self.model.__name__} matches; one_or_none() allows that")
         return item
 
     async def one_or_none(self) -> R | None:
         """Read the only item, None where there is none; `QueryError` where there are several."""
+        return await self._at_most_one("one_or_none()")
+
+    async def _at_most_one(self, verb: str) -> R | None:
         items = await self.limit(2).all()
         if len(items) > 1:
-            raise QueryError(f"one(): several {self.model.__name__} items match; first() takes the first of them")
+            raise QueryError(f"{verb}: several {self.model.__name__} items match; first() takes the first of them")
         return items[0] if items else None
 
     async def count(self) -> int:

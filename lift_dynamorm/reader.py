@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from lift_dynamorm.capacity import Capacity, Meter
-from lift_dynamorm.errors import ItemNotFound, UsageError
+from lift_dynamorm.errors import ItemNotFound, TenantMissing, UsageError
 from lift_dynamorm.key import Key, key_values
 from lift_dynamorm.keys import tenant_prefix
 from lift_dynamorm.model import Model, schema_of
@@ -36,6 +36,12 @@ D = TypeVar("D", bound=Model)
 E = TypeVar("E", bound=Model)
 
 
+def check_tenant(tenant: Any) -> None:
+    """Refuse what is no tenant's id, and not None either."""
+    if tenant is not None and (not isinstance(tenant, str) or not tenant):
+        raise UsageError(f"a tenant is a text that is not empty, not {tenant!r}")
+
+
 class Reader:
     """Read models, on behalf of one tenant; see `Session`."""
 
@@ -50,7 +56,7 @@ class Reader:
         self._work = Work()
         self._meter = Meter(database.table_name) if database.consumed_capacity else None
         self._context: Context | None = None
-        self.tenant = tenant
+        self.tenant: Tenant = tenant
         self.deadline: float | None = deadline
 
     @property
@@ -61,9 +67,12 @@ class Reader:
     def context(self) -> Context:
         """What the operations of this session need to know; finds out the tenant on first use."""
         if self._context is None:
-            tenant: Any = self.tenant() if callable(self.tenant) else self.tenant
-            if tenant is not None and (not isinstance(tenant, str) or not tenant):
-                raise UsageError(f"a tenant is a text that is not empty, not {tenant!r}")
+            tenant: Any = self.tenant
+            if callable(tenant):
+                tenant = tenant()
+                if tenant is None or tenant == "":
+                    raise TenantMissing(f"the function that tells this session's tenant returned {tenant!r}")
+            check_tenant(tenant)
             self.tenant = tenant
             database = self._database
             self._context = Context(
@@ -199,8 +208,10 @@ class Reader:
 
     def query(self, model: type[M]) -> Query[M]:
         """Ask for items by a partition key: ``session.query(User).where(team="core").order_by("-joined")``."""
+        schema_of(model)
         return Query(self, model)
 
     def scan(self, model: type[M]) -> Scan[M]:
         """Read a model's whole table, in no order: ``session.scan(User).where(team="core").segments(8)``."""
+        schema_of(model)
         return Scan(self, model)

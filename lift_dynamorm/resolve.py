@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,18 @@ from typing import TYPE_CHECKING, Any
 from lift_dynamorm import updates
 from lift_dynamorm.annotations import REQUIRED, nested_fields
 from lift_dynamorm.codec import ANY, Codec
-from lift_dynamorm.conditions import Condition, Every, Literal, Name, Negation, Operand, Predicate, SizeOf, Some
+from lift_dynamorm.conditions import (
+    Condition,
+    Every,
+    Literal,
+    Name,
+    Negation,
+    Operand,
+    Predicate,
+    SizeOf,
+    Some,
+    sort_value,
+)
 from lift_dynamorm.errors import InvalidValue, QueryError, UsageError
 from lift_dynamorm.expressions import (
     AllOf,
@@ -28,7 +40,7 @@ from lift_dynamorm.expressions import (
 )
 from lift_dynamorm.indexes import refuse_marked_key
 from lift_dynamorm.keys import RESERVED, looks_like_tenant
-from lift_dynamorm.scalars import NULL_WIRE, encode_any, encode_int, encode_text
+from lift_dynamorm.scalars import NULL_WIRE, encode_any, encode_int, encode_text, refuse
 from lift_dynamorm.updates import Change
 from lift_dynamorm.validation import convert, normalized
 
@@ -40,6 +52,7 @@ if TYPE_CHECKING:
 
     Wire = dict[str, Any]
 
+_TYPES = ("S", "N", "B", "BOOL", "NULL", "L", "M", "SS", "NS", "BS")
 _FUNCTIONS = {"exists": "attribute_exists", "not_exists": "attribute_not_exists", "type": "attribute_type"}
 
 
@@ -133,22 +146,32 @@ def _resolve_comparison(
             _check_operand(schema, other, prefix, value)
             return other
         if isinstance(value, Size):
-            measured = resolve_path(schema, value.path).name
-            _check_operand(schema, measured, prefix, value.path)
-            return SizeOf(measured)
+            measured = resolve_path(schema, value.path)
+            _check_holder(schema, "size", measured.codec, value.path)
+            _check_operand(schema, measured.name, prefix, value.path)
+            return SizeOf(measured.name)
         if isinstance(left, Size):
             return Literal(encode_int(value))
         if op == "type":
+            if value not in _TYPES:
+                raise QueryError(
+                    f"{schema.name}: {path}: {value!r} is no type of DynamoDB; they are {' '.join(_TYPES)}"
+                )
             return Literal(encode_text(value))
         if op == "begins_with" and not codec.tags <= {"S", "B", "?"}:
             raise QueryError(f"{schema.name}: begins_with is for text, and `{path}` is none")
         if op == "begins_with" and isinstance(value, str) and codec.tags <= {"S", "?"}:
             return Literal({"S": tenant + encode_text(value)["S"]})
-        if op in ("=", "in") and place.field is not None and place.field.name in schema.normalizing:
-            value = normalized(schema.model, place.field, value)
+        if op in ("=", "<>") and codec.is_set and isinstance(value, set | frozenset) and not value:
+            mend = f"F.{path}.{'not_exists' if op == '=' else 'exists'}()"
+            raise QueryError(f"{schema.name}: an empty set is an attribute that is not there; write {mend}")
         wire = schema.encode_operand(_contained(codec) if op == "contains" else codec, value, str(path))
         return Literal({"S": tenant + wire["S"]} if tenant else wire)
 
+    if isinstance(left, Size) or op == "contains":
+        _check_holder(schema, "size" if isinstance(left, Size) else op, codec, path)
+    elif op in ("=", "<>", "in") and len(name.parts) == 1 and place.field and place.field.name in schema.normalizing:
+        operands = tuple(_normalized(schema, place.field, value) for value in operands)
     if tenant:
         schema.check_tenant(tenant)
     if tenant and (isinstance(left, Size) or op == "contains" or any(isinstance(v, Path | Size) for v in operands)):
@@ -162,7 +185,31 @@ def _resolve_comparison(
     if op in ("=", "<>") and operands[0] is None:
         absent = _is_none(name)
         return absent if op == "=" else Negation(absent)
-    return Predicate(op, target, tuple(map(operand, operands)))
+    right = tuple(map(operand, operands))
+    return _never(name) if op == "between" and _are_crossed(*right) else Predicate(op, target, right)
+
+
+def _normalized(schema: Schema[Any], field: FieldSchema, value: Any) -> Any:
+    return value if value is None or isinstance(value, Path | Size) else normalized(schema.model, field, value)
+
+
+def _check_holder(schema: Schema[Any], function: str, codec: Codec, path: Path) -> None:
+    if codec.tags <= {"N", "BOOL"}:
+        what = "has no size" if function == "size" else "contains nothing"
+        raise QueryError(f"{schema.name}: {function} is for text, bytes, sets, lists and maps, and `{path}` {what}")
+
+
+def _are_crossed(low: Operand, high: Operand) -> bool:
+    """Tell whether no value lies between two bounds, which DynamoDB refuses."""
+    if not isinstance(low, Literal) or not isinstance(high, Literal):
+        return False
+    if low.wire.keys() != high.wire.keys():
+        return True
+    return not low.wire.keys().isdisjoint("SNB") and bool(sort_value(low.wire) > sort_value(high.wire))
+
+
+def _never(name: Name) -> Condition:
+    return Every((Predicate("attribute_exists", name), Predicate("attribute_not_exists", name)))
 
 
 def _check_operand(schema: Schema[Any], name: Name, prefix: str, path: Path) -> None:
@@ -180,7 +227,7 @@ def _resolve_in(target: Operand, name: Name, operands: list[Operand | None]) -> 
     if len(present) < len(operands):
         tests.append(_is_none(name))
     if not tests:
-        return Every((Predicate("attribute_exists", name), Predicate("attribute_not_exists", name)))
+        return _never(name)
     return tests[0] if len(tests) == 1 else Some(tuple(tests))
 
 
@@ -260,10 +307,7 @@ def _amount(schema: Schema[Any], assignment: Assignment, codec: Codec) -> Wire:
     """Encode what is added to a number or set, or deleted from a set."""
     value = assignment.value
     if assignment.action == "ADD" and _is_number(value) and codec.tags <= {"N", "?"}:
-        try:
-            return encode_any(value)
-        except InvalidValue as error:
-            raise schema.invalid(str(assignment.path), error) from None
+        return _number(schema, value, codec, assignment.path)
     if not isinstance(value, set | frozenset | list | tuple) or not value:
         what = "a number or elements of a set" if assignment.action == "ADD" else "elements of a set"
         raise InvalidValue(
@@ -282,27 +326,51 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
+def _is_whole(codec: Codec) -> bool:
+    """Tell whether only whole numbers are read from here: an int, or the seconds of a time to live."""
+    return codec.tags == {"N"} and all(issubclass(kind, int | datetime) for kind in codec.kinds)
+
+
+def _number(schema: Schema[Any], value: Any, codec: Codec, path: Path) -> Wire:
+    """Encode a number that is added to others, which may be of another kind than theirs, but not a part of a whole."""
+    try:
+        wire = encode_any(value)
+        if _is_whole(codec):
+            exact = Decimal(wire["N"])
+            if exact != exact.to_integral_value():
+                raise refuse(value, "a whole number")
+            return encode_int(int(exact))
+        return wire
+    except InvalidValue as error:
+        raise schema.invalid(str(path), error) from None
+
+
 def _source(schema: Schema[Any], value: Any, place: Place, path: Path) -> updates.Source | None:
     codec = place.codec
     match value:
         case Path():
             source = resolve_path(schema, value)
-            _check_source(schema, source.name, value)
-            if not (codec.tags & source.codec.tags or "?" in codec.tags | source.codec.tags):
-                raise UsageError(f"{schema.name}: `{value}` and `{path}` are of different types")
+            _check_source(schema, source, value, codec, path)
             return source.name
         case Arithmetic(op, left, right):
+            if not codec.tags & {"N", "?"}:
+                raise UsageError(f"{schema.name}: an update counts on `{path}`, which is no number")
+            if op == "-" and isinstance(right, Arithmetic):
+                raise UsageError(f"{schema.name}.{path}: sums have no brackets; write a - b - c, or a - b + c")
             return updates.Sum(op, _term(schema, left, place, path), _term(schema, right, place, path))
         case Default(of, default):
-            kept = resolve_path(schema, of).name
-            if kept != place.name:
-                _check_source(schema, kept, of)
-            return updates.IfNotExists(kept, _term(schema, default, place, path))
+            kept = resolve_path(schema, of)
+            if kept.name != place.name:
+                _check_source(schema, kept, of, codec, path)
+            return updates.IfNotExists(kept.name, _term(schema, default, place, path))
         case Appended(of, values, front):
             name = resolve_path(schema, of).name
+            if not codec.tags & {"L", "?"} or codec.is_set:
+                mend = f"; for a set write F.{of}.add(...)" if codec.is_set else ""
+                raise UsageError(f"{schema.name}: an update appends to `{of}`, which is no list{mend}")
             own = updates.IfNotExists(name, Literal({"L": []}))
             element = codec.element or ANY
-            more = Literal({"L": [schema.encode_operand(element, v, str(path)) for v in values]})
+            more = Literal({"L": [_element_wire(schema, v, element, path) for v in values]})
             return updates.Append(more, own) if front else updates.Append(own, more)
         case None:
             return None
@@ -318,19 +386,27 @@ def _source(schema: Schema[Any], value: Any, place: Place, path: Path) -> update
         raise schema.invalid(str(path), error) from None
 
 
-def _check_source(schema: Schema[Any], name: Name, path: Path) -> None:
-    if name.parts[0] in schema.prefixed:
+def _element_wire(schema: Schema[Any], value: Any, codec: Codec, path: Path) -> Wire:
+    if _is_number(value) and _is_whole(codec):
+        return _number(schema, value, codec, path)
+    return schema.encode_operand(codec, value, str(path))
+
+
+def _check_source(schema: Schema[Any], source: Place, path: Path, codec: Codec, target: Path) -> None:
+    """Refuse to take a value from where it may not fit the target, whose codec this is."""
+    if source.name.parts[0] in schema.prefixed:
         raise UsageError(
             f"{schema.name}: `{path}` is a partition key, which may carry a tenant; give its value instead"
         )
+    if not (codec.tags & source.codec.tags or "?" in codec.tags | source.codec.tags):
+        raise UsageError(f"{schema.name}: `{path}` and `{target}` are of different types")
+    if _is_whole(codec) and not _is_whole(source.codec) and "?" not in source.codec.tags:
+        raise UsageError(f"{schema.name}: `{target}` takes whole numbers, and `{path}` may be another one")
 
 
 def _term(schema: Schema[Any], value: Any, place: Place, path: Path) -> updates.Source:
     if _is_number(value) and place.codec.tags == {"N"}:
-        try:
-            return Literal(encode_any(value))
-        except InvalidValue as error:
-            raise schema.invalid(str(path), error) from None
+        return Literal(_number(schema, value, place.codec, path))
     source = _source(schema, value, replace(place, field=None), path)
     if source is None:
         raise UsageError(f"{schema.name}.{path}: None cannot be part of a calculation")

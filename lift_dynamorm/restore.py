@@ -30,7 +30,7 @@ def restorable(schema: Schema[Any], index: Index) -> frozenset[str]:
 
 
 def restore(schema: Schema[Any], index: Index, item: Item, prefix: str) -> Item:
-    """Add to an item the fields that its keys are made of."""
+    """Add to an item the fields that its keys are made of, as it stores them: the tenant in front of partition keys."""
     restored = dict(item)
     for key in _templates(schema, index):
         text = item[key.attribute]["S"].removeprefix(prefix if key.prefixed else "")
@@ -40,7 +40,8 @@ def restore(schema: Schema[Any], index: Index, item: Item, prefix: str) -> Item:
             attribute = part.field
             tag = _tag(schema, attribute)
             if tag is not None and attribute not in restored:
-                restored[attribute] = {tag: _value(part, tag, value, ordered=key.template.ordered)}
+                read = _value(part, tag, value, ordered=key.template.ordered)
+                restored[attribute] = {tag: prefix + read if tag == "S" and attribute in schema.prefixed else read}
     return restored
 
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from lift_dynamorm.errors import UsageError
 from lift_dynamorm.explain import Explanation, explain
 from lift_dynamorm.model import schema_of
+from lift_dynamorm.operations.get import confirm
 from lift_dynamorm.operations.scan import Pace, Run, Scanning, plan_scan, read_units_per_second
 from lift_dynamorm.query import DEFAULT_PAGE, Asked, Page
 from lift_dynamorm.resolve import resolve
@@ -112,6 +113,11 @@ class Scan(AskedOfAll[R]):
         """Give less of each item, for the same price: partial instances, or a smaller model's; see `Query.only`."""
         return self._only(what)
 
+    if not TYPE_CHECKING:  # so that a type checker still refuses it
+
+        def __iter__(self):
+            raise UsageError("a scan is read by `async for`; without await: db.sync.session(...)")
+
     async def __aiter__(self) -> AsyncGenerator[R, None]:
         run = await self._run(self.most)
         async with aclosing(self._pages(run)) as pages:
@@ -166,6 +172,10 @@ class Scan(AskedOfAll[R]):
     async def _run(self, most: int | None, *, counting: bool = False) -> Run[R]:
         context = await self.session.open()
         reading = self._reading(context, counting=counting)
+        if reading.unit is not None:
+            await confirm(
+                context, reading.unit, *(pending for _, pending in reading.unit.touching(schema_of(self.model)))
+            )
         rate = self.units
         if self.portion is not None:
             rate = self.portion * await read_units_per_second(context, schema_of(self.model), reading.plan.index)

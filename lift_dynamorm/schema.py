@@ -11,7 +11,7 @@ from lift_dynamorm.annotations import ABSENT, REQUIRED, FieldSchema
 from lift_dynamorm.codec import Codec, decode_lenient
 from lift_dynamorm.conditions import same
 from lift_dynamorm.errors import InvalidItem, InvalidValue, UsageError
-from lift_dynamorm.keys import RESERVED, without_tenant
+from lift_dynamorm.keys import RESERVED, TENANT_MARK, looks_like_tenant, without_tenant
 from lift_dynamorm.scalars import NULL_WIRE, decode_any, encode_any
 from lift_dynamorm.validation import normalized, normalizes
 
@@ -74,8 +74,7 @@ class Schema(Generic[M]):
         )
         self.expiry: str | None = fields[roles.time_to_live].attribute if roles.time_to_live is not None else None
         self.keeps_extra: bool = model.model_config.get("extra") in ("allow", "forbid")
-        in_keys = {self.by_attribute[a].name for k in keys for a in k.fields}
-        self.normalizing: frozenset[str] = frozenset(name for name in in_keys if normalizes(model, name))
+        self.normalizing: frozenset[str] = frozenset(name for name in fields if normalizes(model, name))
         own = {k.attribute for k in (*key.partition, *key.sort)}
         self._index_keys = tuple(
             {
@@ -90,7 +89,9 @@ class Schema(Generic[M]):
         self._key_patterns = tuple(
             (k.attribute, k.template.pattern()) for k in (*key.partition, *key.sort) if k.template is not None
         )
-        self._may_be_reserved = self.partition.template is None and self.partition.tag == "S"
+        template = self.partition.template
+        self._is_plain = template is None and self.partition.tag == "S"
+        self._begins_with_value = self._is_plain or (template is not None and not template.literals[0])
         self._encoders = tuple(
             (f.name, f.attribute, f.codec.encode, f.null, f.codec.nullable, f.codec.is_set) for f in fields.values()
         )
@@ -201,10 +202,11 @@ class Schema(Generic[M]):
     def check_whole(self, instance: M) -> None:
         """Refuse to write an instance of which only a part was read."""
         if not self.fields.keys() <= instance.__dict__.keys():
-            lacking = ", ".join(f"`{name}`" for name in self.fields if name not in instance.__dict__)
+            names = [f"`{name}`" for name in self.fields if name not in instance.__dict__]
+            lacking, were = ", ".join(names), "was" if len(names) == 1 else "were"
             raise UsageError(
-                f"this {self.name} is partial and cannot be written: {lacking} was not read. Use the key form, as in "
-                f"update({self.name}, {{...}}, ...) and delete({self.name}, ...), or read all of it, without .only()"
+                f"this {self.name} is partial and cannot be written: {lacking} {were} not read. Use the key form, as "
+                f"in update({self.name}, {{...}}, ...) and delete({self.name}, ...), or read all of it, without .only()"
             )
 
     def key_of_instance(self, instance: M, prefix: str) -> Item:
@@ -271,10 +273,14 @@ class Schema(Generic[M]):
 
     def owns(self, item: Mapping[str, Wire], prefix: str) -> bool:
         """Tell whether a stored item is one of this model's, and of this tenant's."""
-        if prefix and not item[self.partition.attribute]["S"].startswith(prefix):
+        partition = item[self.partition.attribute].get("S", "")
+        if prefix and not partition.startswith(prefix):
             return False
-        if self._may_be_reserved and item[self.partition.attribute]["S"].startswith(RESERVED, len(prefix)):
-            return False
+        if self._begins_with_value and partition.startswith(TENANT_MARK, len(prefix)):
+            # No template makes such a key; a plain one may be, where it is no claim's and no tenant's.
+            marked = partition.startswith(RESERVED, len(prefix)) or (not prefix and looks_like_tenant(partition))
+            if marked or not self._is_plain:
+                return False
         for attribute, pattern in self._key_patterns:
             start = len(prefix) if attribute == self.partition.attribute else 0
             if pattern.fullmatch(item[attribute].get("S", ""), start) is None:
@@ -283,7 +289,7 @@ class Schema(Generic[M]):
 
     def owns_all(self, prefix: str, *, pinned: bool) -> bool:
         """Tell whether nothing but this model's and this tenant's can be found; pinned: under one partition key."""
-        return not self._key_patterns and (pinned or not (prefix or self._may_be_reserved))
+        return not self._key_patterns and (pinned or not (prefix or self._is_plain))
 
     def has_expired(self, item: Mapping[str, Wire], now: datetime) -> bool:
         """Tell whether an item's time to live is over, though DynamoDB may still hold it."""
@@ -337,8 +343,9 @@ class Schema(Generic[M]):
     def _invalid_item(self, item: Item, error: ValidationError) -> InvalidItem:
         key = {a: item[a] for a in self.key.attributes if a in item}
         where = ", ".join(f"{a}={next(iter(wire.values()))}" for a, wire in key.items())
+        said = f"the item {where}" if where else "it"
         faults = "; ".join(
             f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
             for fault in error.errors(include_url=False, include_input=False, include_context=False)
         )
-        return InvalidItem(f"the item {where} does not fit {self.name}: {faults}", key=key)
+        return InvalidItem(f"{said} does not fit {self.name}: {faults}", key=key)

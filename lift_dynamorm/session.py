@@ -63,6 +63,14 @@ class Session(Reader):
         super().__init__(database, transport, tenant=tenant, deadline=deadline)
         self._sync: SyncSession | None = None
 
+    if not TYPE_CHECKING:  # so that a type checker still refuses it
+
+        def __enter__(self):
+            raise UsageError("a session is opened by `async with`; without await: with db.sync.session(...)")
+
+        def __exit__(self, *_):
+            pass
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -175,11 +183,12 @@ class Session(Reader):
         condition = self._condition(context, target, if_)
         planned = update_key(context, schema, key, key_values, assignments, values, condition, upsert=upsert)
         planned.returning = returning
-        current = None
-        if self._work.unit is not None:
-            current = await current_item(context, self._work.unit, schema, key, consistent=True)
+        current, unit = None, self._work.unit
+        if unit is not None:
+            current = await current_item(context, unit, schema, key, consistent=True)
+            planned = planned.renewed(current)
             planned.check(current, context.prefix)
-        after = await store(context, self._work.unit, planned, current)
+        after = await store(context, unit, planned, current)
         return await load_one(context, schema, after) if returning and after is not None else None
 
     async def delete(
@@ -343,6 +352,8 @@ class Session(Reader):
         a change by someone else meanwhile is a `VersionConflict`. Each such item counts as an operation.
         Raises `TransactionCanceled` with one reason per operation.
         """
+        if isolation not in ("read-committed", "serializable"):
+            raise UsageError(f'transaction(isolation={isolation!r}): it is "read-committed" or "serializable"')
         with self._work.block(serializable=isolation == "serializable") as begun:
             yield self
         if begun:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from pydantic import BaseModel
 
-from lift_dynamorm.model import Model
+from lift_dynamorm.model import Model, schema_of
 from lift_dynamorm.operations.concurrency import drive
 from lift_dynamorm.query import AskedByKey, Page, Query
 from lift_dynamorm.scan import AskedOfAll, Scan
@@ -292,10 +292,12 @@ class SyncSession:
 
     def query(self, model: type[M]) -> SyncQuery[M]:
         """Ask for items by a partition key."""
+        schema_of(model)
         return SyncQuery(self._session, model)
 
     def scan(self, model: type[M]) -> SyncScan[M]:
         """Read a model's whole table, in no order."""
+        schema_of(model)
         return SyncScan(self._session, model)
 
     def create(self, item: M, /, *, if_: Expression | None = None) -> M:

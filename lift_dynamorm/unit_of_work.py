@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lift_dynamorm.conditions import Condition, Every, Literal, Name, attributes, every, joined, sort_value
 from lift_dynamorm.errors import TransactionTooLarge, UsageError
-from lift_dynamorm.model import remember, stored_item
+from lift_dynamorm.model import note_shown, remember, shown_fields, stored_item
 from lift_dynamorm.updates import Change, IfNotExists, Sum, apply, is_plain, reads, sources
 
 if TYPE_CHECKING:
@@ -19,27 +19,35 @@ if TYPE_CHECKING:
 
     Item = dict[str, Any]
     Identity = tuple[Any, ...]
-    Mark = tuple[dict[Identity, "Pending"], int, dict[Identity, Write] | None]
+    Mark = tuple[dict[Identity, "Pending"], int, bool]
 
 
 MAX_OPERATIONS = 100
 
 
 class Pending:
-    """One item that the transaction writes: the write as it will be sent, the item before and after it."""
+    """One item that the transaction writes: the write as it will be sent, the item before and after it.
 
-    __slots__ = ("after", "before", "write")
+    confirmed: `before` is what is stored, and not only what an instance without a version was once read as.
+    """
 
-    def __init__(self, write: Write, before: Item | None, after: Item | None) -> None:
+    __slots__ = ("after", "before", "confirmed", "write")
+
+    def __init__(self, write: Write, before: Item | None, after: Item | None, *, confirmed: bool) -> None:
+        self.confirmed: bool = confirmed
         self.write: Write = write
         self.before: Item | None = before
         self.after: Item | None = after
+
+    def confirm(self, stored: Item | None) -> None:
+        """Take note of what is stored under the key."""
+        self.before, self.after, self.confirmed = stored, self.write.project(stored) if stored else None, True
 
 
 class _Undo:
     """What an instance showed before a write was enrolled."""
 
-    __slots__ = ("_extra", "_fields_set", "_instance", "_stored", "_values")
+    __slots__ = ("_added", "_changed", "_extra", "_fields_set", "_instance", "_shown", "_stored", "_values")
 
     def __init__(self, instance: Model) -> None:
         self._instance = instance
@@ -47,19 +55,25 @@ class _Undo:
         self._fields_set = set(instance.model_fields_set)
         self._extra = dict(instance.model_extra) if instance.model_extra is not None else None
         self._stored = stored_item(instance)
+        self._shown = shown_fields(instance)
 
     def note_changes(self) -> None:
-        """Keep only what the write changed, so that later changes by the caller are left alone."""
+        """Note what the write changed, so that later changes by the caller are left alone."""
         now = self._instance.__dict__
-        self._values = {name: value for name, value in self._values.items() if now.get(name) is not value}
+        self._changed = {name: value for name, value in self._values.items() if now.get(name) is not value}
+        self._added = {name: now.get(name) for name in self._instance.model_fields_set - self._fields_set}
 
     def restore(self) -> None:
-        self._instance.__dict__.update(self._values)
-        self._instance.model_fields_set.intersection_update(self._fields_set)
+        now = self._instance.__dict__
+        untouched = {name for name, value in self._added.items() if now.get(name) is value}
+        now.update(self._changed)
+        self._instance.model_fields_set.difference_update(untouched)
         if self._extra is not None and self._instance.model_extra is not None:
             self._instance.model_extra.clear()
             self._instance.model_extra.update(self._extra)
         remember(self._instance, self._stored)
+        if self._shown is not None:
+            note_shown(self._instance, self._shown)
 
 
 class UnitOfWork:
@@ -85,8 +99,8 @@ class UnitOfWork:
             write = writes.get(at)
             if write is None:
                 writes[at] = read
-            elif write.expected is None:
-                writes[at] = replace(write, guard=every((write.guard, read.guard)), seen=joined(write.seen, read.guard))
+            else:
+                writes[at] = replace(write, guard=joined(write.guard, read.guard), seen=joined(write.seen, read.guard))
         if len(writes) > MAX_OPERATIONS:
             raise too_many(len(writes))
         return list(writes.values())
@@ -115,10 +129,15 @@ class UnitOfWork:
     def note_read(self, check: Write) -> None:
         """Keep a check of what was read.
 
-        The first reading of an item counts: another one that differs means that the commit will fail, as it must.
+        Every reading of an item counts: two that differ cannot both hold, and the commit fails, as it must.
         """
         assert self._reads is not None
-        self._reads.setdefault(identity(check.schema, check.key), check)
+        at = identity(check.schema, check.key)
+        known = self._reads.get(at)
+        if known is not None:
+            seen = joined(known.guard, check.guard)
+            check = replace(check, guard=seen, seen=seen)
+        self._reads[at] = check
 
     def add(self, write: Write, before: Item | None, prefix: str) -> Item | None:
         """Enroll a write. Returns the item as it will be.
@@ -129,19 +148,22 @@ class UnitOfWork:
         """
         key = identity(write.schema, write.key)
         known = self._pending.get(key)
+        confirmed = write.kind != "update" or write.instance is None or write.expected is not None
         if known is None:
             if len(self._pending) >= MAX_OPERATIONS:
                 raise too_many(len(self._pending) + 1)
             after = write.project(before)
-            pending = Pending(write, before, after)
+            pending = Pending(write, before, after, confirmed=confirmed)
         elif known.write.kind == "check":
             after = write.project(before)
-            pending = Pending(replace(write, guard=joined(known.write.guard, write.guard)), before, after)
+            merged = replace(write, guard=joined(known.write.guard, write.guard))
+            pending = Pending(merged, before, after, confirmed=confirmed)
         else:
             write.check(known.after, prefix)
             after = write.project(known.after)
             guard = _joined_guard(known, write)
-            pending = Pending(replace(_merge(known, write, after), guard=guard), known.before, after)
+            merged = replace(_merge(known, write, after), guard=guard)
+            pending = Pending(merged, known.before, after, confirmed=known.confirmed)
         if pending.write.kind == "update" and write.returning:
             pending.write.pin(pending.before)
         self._settle(write, after, prefix)
@@ -152,16 +174,26 @@ class UnitOfWork:
         if write.instance is not None:
             undo = _Undo(write.instance)
             write.settle(after, prefix)
-            undo.note_changes()
             self._undo.append(undo)
+            self.note_changes()
+
+    def note_changes(self) -> None:
+        """Note what the last write, and the hooks behind it, have made of its instance."""
+        if self._undo:
+            self._undo[-1].note_changes()
 
     def mark(self) -> Mark:
         """Remember the state as it is, for `rollback`."""
-        return dict(self._pending), len(self._undo), None if self._reads is None else dict(self._reads)
+        return dict(self._pending), len(self._undo), self.keeps_reads
 
     def rollback(self, to: Mark | None = None) -> None:
-        """Forget the writes, or those since a mark, and give instances back the values they had."""
-        self._pending, undone, self._reads = to or ({}, 0, None)
+        """Forget the writes, or those since a mark, and give instances back the values they had.
+
+        What was read since the mark stays a condition where reads were kept already: the caller has seen it.
+        """
+        self._pending, undone, kept = to or ({}, 0, False)
+        if not kept:
+            self._reads = None
         while len(self._undo) > undone:
             self._undo.pop().restore()
 

@@ -142,28 +142,35 @@ def _value(source: Source, item: Wire) -> Wire:
         case Name():
             found = find(item, source)
             if found is None:
-                raise UsageError(f"an update reads {_path(source)}, which the item does not have")
+                raise UsageError(f"an update reads `{_path(source)}`, which the item does not have")
             return found
         case IfNotExists(name, default):
             found = find(item, name)
             return _value(default, item) if found is None else found
         case Sum(op, left, right):
-            a, b = Decimal(_number(_value(left, item))), Decimal(_number(_value(right, item)))
+            a, b = _number(left, item), _number(right, item)
             return {"N": str(EXACT.add(a, b) if op == "+" else EXACT.subtract(a, b))}
         case Append(left, right):
-            return {"L": [*_list(_value(left, item)), *_list(_value(right, item))]}
+            return {"L": [*_list(left, item), *_list(right, item)]}
 
 
-def _number(wire: Wire) -> str:
+def _number(source: Source, item: Wire) -> Decimal:
+    wire = _value(source, item)
     if "N" not in wire:
-        raise UsageError("an update counts on an attribute that is no number")
-    return str(wire["N"])
+        raise UsageError(f"an update counts on {_said(source)}, which is no number")
+    return Decimal(wire["N"])
 
 
-def _list(wire: Wire) -> list[Wire]:
+def _list(source: Source, item: Wire) -> list[Wire]:
+    wire = _value(source, item)
     if "L" not in wire:
-        raise UsageError("an update appends to an attribute that is no list")
+        raise UsageError(f"an update appends to {_said(source)}, which is no list")
     return list(wire["L"])
+
+
+def _said(source: Source) -> str:
+    name = source.name if isinstance(source, IfNotExists) else source
+    return f"`{_path(name)}`" if isinstance(name, Name) else "a value"
 
 
 def _added(old: Wire | None, value: Wire, target: Name) -> Wire:
@@ -171,7 +178,7 @@ def _added(old: Wire | None, value: Wire, target: Name) -> Wire:
     if old is None:
         return value
     if tag not in old:
-        raise UsageError(f"an update adds {tag} to {_path(target)}, which holds {next(iter(old))}")
+        raise UsageError(f"an update adds {tag} to `{_path(target)}`, which holds {next(iter(old))}")
     if tag == "N":
         return {"N": str(EXACT.add(Decimal(old["N"]), Decimal(more)))}
     return {tag: [*old[tag], *(m for m in more if not _holds(tag, old[tag], m))]}
@@ -182,7 +189,7 @@ def _without(old: Wire | None, value: Wire, target: Name) -> Wire | None:
     if old is None:
         return None
     if tag not in old:
-        raise UsageError(f"an update deletes {tag} from {_path(target)}, which holds {next(iter(old))}")
+        raise UsageError(f"an update deletes {tag} from `{_path(target)}`, which holds {next(iter(old))}")
     left = [element for element in old[tag] if not _holds(tag, less, element)]
     return {tag: left} if left else None
 
@@ -194,14 +201,18 @@ def _holds(tag: str, elements: Sequence[str], element: str) -> bool:
 def _store(new: dict[str, Any], parts: tuple[str | int, ...], value: Wire | None) -> None:
     """Put a value at a path, or remove it; containers on the way are copied, for the old item keeps its own."""
     container: Any = new
-    for part, following in pairwise(parts):
+    for depth, (part, following) in enumerate(pairwise(parts), 1):
         tag = "L" if isinstance(following, int) else "M"
         try:
             inner = container[part][tag]
         except (KeyError, IndexError):
             if value is None:
                 return
-            raise UsageError(f"an update writes into {_path(Name(parts))}, whose parent does not exist") from None
+            parent = _path(Name(parts[:depth]))
+            raise UsageError(
+                f"an update writes into `{_path(Name(parts))}`, whose parent does not exist; "
+                f"set the whole of `{parent}`"
+            ) from None
         copy = inner.copy()
         container[part] = {tag: copy}
         container = copy

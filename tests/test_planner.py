@@ -357,8 +357,26 @@ def test_a_sort_key_attribute_is_a_name_for_the_order(opened: Callable[..., Sync
         s.create(Shelf(id="1", name=name, number=1, last="x"))
     assert [shelf.name for shelf in s.query(Shelf).where(id="1").order_by("-sk")] == ["b", "a", "a b"]
     assert chosen(Templated, F.red == True, order=("by_red_sk", True)) == "by_red"  # noqa: E712 - a condition
-    with pytest.raises(QueryError, match="table is not sorted by `by_red_sk`"):
+    with pytest.raises(QueryError, match="table is not sorted by `by_red_sk`, but by `size` or `sk`; ") as caught:
         chosen(Templated, F.group == "g", order=("by_red_sk", True))
+    assert "needs an equality" not in str(caught.value)
+    with pytest.raises(QueryError, match=r'table is not sorted by `name`, for .* follows it .* order_by\("sk"\)'):
+        chosen(Shelf, F.id == "1", order=("name", True))
+    with pytest.raises(QueryError, match="by_both is not sorted by `size`, for it has no sort key"):
+        chosen(Templated, F.red == True, F.name == "a", index="by_both", order=("size", True))  # noqa: E712
+
+
+def test_an_index_that_was_asked_for_is_the_only_one_spoken_of() -> None:
+    with pytest.raises(QueryError, match=r"^that index does not answer .* Templated: by_red needs `red` = \.\.\.\.$"):
+        chosen(Templated, F.group == "g", index="by_red")
+
+
+def test_what_can_never_hold_is_not_asked_for() -> None:
+    schema = schema_of(Templated)
+    for never in (F.size.between(2, 1), F.red.is_in([])):
+        assert plan(schema, [resolve(schema, F.group == "g", ""), resolve(schema, never, "")], "").empty
+        either = resolve(schema, never | (F.size == 1), "")
+        assert not plan(schema, [resolve(schema, F.group == "g", ""), either], "").empty
 
 
 @pytest.mark.parametrize("field", ["size", "red"])

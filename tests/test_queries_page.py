@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import codeop
 import re
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import pytest
+import pytest
 
-PAGE = (Path(__file__).parent.parent / "docs" / "queries.md").read_text()
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE = (DOCS / "queries.md").read_text()
 
 
 def test_the_program_of_the_page_runs_and_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,3 +25,16 @@ def test_the_program_of_the_page_runs_and_prints_what_it_says(capsys: pytest.Cap
     asyncio.run(main())
     (printed,) = [text for kind, text in blocks if not kind]
     assert capsys.readouterr().out == printed
+
+
+@pytest.mark.parametrize("page", ["queries.md", "scans.md"])
+def test_a_block_and_an_empty_line_can_be_pasted_into_the_interpreter(page: str) -> None:
+    compiled = codeop.CommandCompiler()
+    compiled.compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    for block in re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.DOTALL):
+        statement: list[str] = []
+        for line in [*block.splitlines(), ""]:
+            statement.append(line)
+            if compiled("\n".join(statement), page) is not None:
+                statement = []
+        assert not statement

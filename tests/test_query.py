@@ -380,7 +380,9 @@ def test_the_explicit_form_means_the_same(opened: Open) -> None:
     assert found("kind", "not contains", "b") == [0, 2, 4]
     assert found("kind", "attribute_not_exists") == []
     assert found("kind", "attribute_type", "S") == [0, 1, 2, 3, 4, 5]
-    assert found("kind") == [0, 1, 2, 3, 4, 5]
+    assert found("kind", "exists") == [0, 1, 2, 3, 4, 5]
+    with pytest.raises(QueryError, match=r'write F\.kind\.exists\(\) or \("kind", "exists"\)'):
+        found("kind")
     assert found(F("n", "<", 2) | ~F("n", "<=", 4)) == [0, 1, 5]
     assert found(F("size(kind)", ">=", 1) & F("SIZE(kind)", "<", 2)) == [0, 1, 2, 3, 4, 5]
     assert found("size(kind)", "=", 2) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from lift_dynamorm import GSI, F, InvalidValue, Model, PartitionKey, QueryError, UsageError
+from lift_dynamorm import GSI, TTL, F, InvalidValue, Model, PartitionKey, QueryError, UsageError
 from lift_dynamorm.conditions import Literal, Name, Placeholders, Predicate, render
 from lift_dynamorm.expressions import Expression
 from lift_dynamorm.model import schema_of
@@ -97,6 +98,20 @@ def test_values_that_do_not_fit_are_refused(expression: Expression) -> None:
         resolve(SCHEMA, expression, "")
 
 
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        (F.first_name.is_type("TEXT"), "'TEXT' is no type of DynamoDB; they are S N B BOOL"),
+        (F.points[0].size() > 1, r"size is for text.*`points\[0\]` has no size"),
+        (F.first_name.size() > F.points[0].size(), "has no size"),
+        (F.points[0].contains(1), "contains nothing"),
+    ],
+)
+def test_functions_that_a_type_does_not_have_are_refused(expression: Expression, words: str) -> None:
+    with pytest.raises(QueryError, match=words):
+        resolve(SCHEMA, expression, "")
+
+
 def test_changes_on_the_wire() -> None:
     changes = resolve_changes(
         SCHEMA, [F.home.zip_code.set("9"), F.points.append([1])], {"mail": "m", "first_name": None}, "@t#"
@@ -122,3 +137,136 @@ def test_changes_on_the_wire() -> None:
 def test_changes_that_cannot_be_are_refused(changes: list[Any]) -> None:
     with pytest.raises(UsageError):
         resolve_changes(SCHEMA, changes, {}, "@t#")
+
+
+# -- whole numbers -----------------------------------------------------------------------------------------------------
+
+
+class Shelf(Model, table="shelves"):
+    id: PartitionKey[str]
+    n: int = 0
+    m: int | None = None
+    price: Decimal = Decimal(0)
+    weight: float = 0.0
+    either: int | float = 0
+    lines: list[int] = []
+    counts: dict[str, int] = {}
+    anything: Any = None
+    title: str = ""
+    keywords: set[str] = set()
+    ends: TTL = None
+
+
+def changed(*changes: Any, **values: Any) -> str:
+    to = Placeholders()
+    text = render_update(resolve_changes(schema_of(Shelf), changes, values, ""), to)
+    for placeholder, wire in to.values.items():
+        text = text.replace(placeholder, str(wire.get("N", wire)))
+    for placeholder in sorted(to.names, reverse=True):
+        text = text.replace(placeholder, to.names[placeholder])
+    return text
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (F.n.set(F.n + 1), "SET n = n + 1"),
+        (F.n.set(F.n + 2.0), "SET n = n + 2"),
+        (F.n.set(F.n - Decimal("2.00")), "SET n = n - 2"),
+        (F.n.set(5 + F.n), "SET n = 5 + n"),
+        (F.n.set(5 - F.n), "SET n = 5 - n"),
+        (F.n.set(1 + F.n.if_not_exists(0)), "SET n = 1 + if_not_exists(n, 0)"),
+        (F.n.set(F.m), "SET n = m"),
+        (F.n.set(F.counts.x + F.lines[0]), "SET n = counts.x + lines[0]"),
+        (F.n.set(F.anything), "SET n = anything"),
+        (F.n.set(F.ends - F.n), "SET n = ends - n"),
+        (F.ends.set(F.ends + 60), "SET ends = ends + 60"),
+        (F.n.add(Decimal(10) ** 60), "ADD n 1.0E60"),
+        (F.price.set(F.n + 0.5), "SET price = n + 0.5"),
+        (F.weight.set(F.n), "SET weight = n"),
+        (F.either.set(F.price + 0.5), "SET either = price + 0.5"),
+    ],
+)
+def test_numbers_that_fit(change: Any, text: str) -> None:
+    assert changed(change) == text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        F.n.set(F.n + 0.5),
+        F.n.set(Decimal("0.5") + F.n),
+        F.n.set(F.n.if_not_exists(0.5) + 1),
+        F.n.set(F.m.if_not_exists(0.5)),
+        F.n.add(0.5),
+        F.n.add(Decimal("-0.1")),
+        F.m.set(F.m + 0.5),
+        F.lines[0].add(0.5),
+        F.lines.append([1, 0.5]),
+        F.counts.x.set(F.counts.x - 0.5),
+        F.ends.set(F.ends + 0.5),
+        F.n.add(float("nan")),
+    ],
+)
+def test_a_part_of_a_number_does_not_fit_an_int(change: Any) -> None:
+    with pytest.raises(InvalidValue, match=rf"Shelf\.{change.path}".replace("[", r"\[")):
+        changed(change)
+
+
+@pytest.mark.parametrize("name", ["price", "weight", "either"])
+def test_what_may_be_a_part_of_a_number_is_no_source_for_an_int(name: str) -> None:
+    source = F[name]
+    for value in (source, source + 1, F.n + source, source.if_not_exists(0), source.if_not_exists(0) + 1):
+        with pytest.raises(UsageError, match=f"`n` takes whole numbers, and `{name}` may be another"):
+            changed(n=value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (F.title.set(F.title + "x"), "counts on `title`, which is no number"),
+        (F.title.set(F.title + 1), "counts on `title`"),
+        (F.n.set(F.title + 1), "`title` and `n` are of different types"),
+        (F.n.set(F.title.if_not_exists(1)), "`title` and `n` are of different types"),
+        (F.keywords.append(["x"]), r"`keywords`, which is no list; for a set write F\.keywords\.add"),
+        (F.title.append(["x"]), "`title`, which is no list"),
+        (F.n.set(F.n - (F.m - 1)), "no brackets"),
+        (F.n.set(10 - (F.m + 1)), "no brackets"),
+    ],
+)
+def test_what_cannot_be_counted_or_appended_to(change: Any, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        changed(change)
+
+
+def test_an_empty_set_is_an_absent_one() -> None:
+    with pytest.raises(QueryError, match=r"write F\.keywords\.not_exists\(\)"):
+        resolve(schema_of(Shelf), F.keywords == set(), "")
+    with pytest.raises(QueryError, match=r"write F\.keywords\.exists\(\)"):
+        resolve(schema_of(Shelf), F.keywords != frozenset(), "")
+
+
+# -- what an expression refuses by itself ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", ["great", b"great", {"a": 1}, 7])
+def test_a_list_takes_a_list(wrong: Any) -> None:
+    for method in ("append", "prepend"):
+        with pytest.raises(QueryError, match=rf"F\.names\.{method}\(\.\.\.\) takes a list: F\.names\.{method}\(\["):
+            getattr(F.names, method)(wrong)
+
+
+def test_methods_that_are_not_there_are_named() -> None:
+    path: Any = F["age"]
+    with pytest.raises(QueryError, match="no method `betwen`; did you mean `between`"):
+        path.betwen(1, 2)
+    with pytest.raises(QueryError, match=r"F\.age\.zzz\(\.\.\.\).* there are add, append, begins_with"):
+        path.zzz()
+
+
+def test_there_is_no_multiplication() -> None:
+    n: Any = F.n
+    wrong: list[Any] = [lambda: n * 2, lambda: 2 * n, lambda: n / 2, lambda: (n + 1) * 2, lambda: n % 2]
+    for calculate in wrong:
+        with pytest.raises(QueryError, match="adds and subtracts"):
+            calculate()

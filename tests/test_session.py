@@ -17,6 +17,7 @@ from lift_dynamorm import (
     PartitionKey,
     SessionClosed,
     SyncSession,
+    TenantMissing,
     UsageError,
     Version,
     VersionConflict,
@@ -142,6 +143,24 @@ def test_tenants_are_texts(db: Database) -> None:
             db.sync.session(wrong).find(Ledger, id="1")  # type: ignore[arg-type]  # on purpose
 
 
+@pytest.mark.parametrize("wrong", ["", 7, b"a"])
+def test_what_is_no_tenant_is_refused_at_once(db: Database, wrong: Any) -> None:
+    with pytest.raises(UsageError, match="a tenant is a text"):
+        db.session(wrong)
+
+
+@pytest.mark.parametrize("nobody", [None, ""])
+@pytest.mark.parametrize("required", [True, False])
+def test_a_function_that_tells_no_tenant_opens_nothing(nobody: Any, required: bool) -> None:
+    db = Database("local://", require_tenant=required)
+    db.sync.create_tables(Ledger)
+    db.unscoped("the item of nobody").sync.create(Ledger(id="1"))
+    s = db.sync.session(lambda: nobody)
+    for verb in (lambda: s.find(Ledger, id="1"), lambda: s.put(Ledger(id="1")), lambda: s.scan(Ledger).all()):
+        with pytest.raises(TenantMissing, match="the function"):
+            verb()
+
+
 def test_a_tenant_is_asked_for_when_it_is_first_needed(db: Database) -> None:
     asked: list[int] = []
 
@@ -175,6 +194,43 @@ def test_an_ended_session_reads_and_does_not_write(db: Database) -> None:
             write()
 
 
+async def test_an_unknown_isolation_is_refused(db: Database) -> None:
+    wrong: Any = "serialisable"
+    s = db.session()
+    with pytest.raises(UsageError, match='"read-committed" or "serializable"'):
+        async with s.transaction(isolation=wrong):
+            pass
+    with pytest.raises(UsageError, match="serialisable"), s.sync.transaction(isolation=wrong):
+        pass
+    assert s.unit_of_work is None
+
+
+def test_a_session_needs_async(db: Database) -> None:
+    session: Any = db.session()
+    with pytest.raises(UsageError, match="async with"), session:
+        pass
+    with pytest.raises(UsageError, match="async for"):
+        list(session.query(Ledger))
+    with pytest.raises(UsageError, match="async for"):
+        list(session.scan(Ledger))
+
+
+@pytest.mark.parametrize("way", ["async", "sync"])
+@pytest.mark.parametrize("verb", ["query", "scan"])
+@pytest.mark.parametrize("wrong", ["Ledger", Ledger(id="1")])
+def test_a_builder_begins_with_a_model(db: Database, way: str, verb: str, wrong: Any) -> None:
+    s: Any = db.session() if way == "async" else db.sync.session()
+    with pytest.raises(UsageError, match="a model class is wanted"):
+        getattr(s, verb)(wrong)
+
+
+@pytest.mark.parametrize("decorator", ["before_write", "after_read"])
+def test_a_hook_names_its_model(db: Database, decorator: str) -> None:
+    for wrong, said in ((lambda event: None, "<lambda>"), ("Ledger", "'Ledger'"), (int, "int")):
+        with pytest.raises(UsageError, match=rf"`{said}` is none; write @db\.{decorator}\(User\)"):
+            getattr(db, decorator)(wrong)
+
+
 def test_unscoped_needs_a_reason(db: Database, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(UsageError):
         db.unscoped("")
@@ -203,6 +259,46 @@ def test_wrong_calls_say_what_is_right(opened: Open, call: Any, words: str | Non
     with pytest.raises(UsageError) as caught:
         call(s)
     assert words is None or words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (F.entries.append([1]), None),
+        (F.total.append([1]), "`total`, which is no list"),
+        (F.total.set(F.entries + 1), "different types"),
+    ],
+)
+def test_what_an_update_counts_on_is_looked_at_before_it_is_sent(opened: Open, change: Any, words: str | None) -> None:
+    s = opened(Ledger)
+    s.put(Ledger(id="kinds"))
+    if words is None:
+        s.update(Ledger, {"id": "kinds"}, change)
+        return
+    with pytest.raises(UsageError, match=words):
+        s.update(Ledger, {"id": "kinds"}, change)
+
+
+class Inn(Model, table="inns", pk="INN#{id}"):
+    id: str
+    beds: int
+    address: dict[str, str] | None = None
+    price: float = 1.0
+
+
+def test_messages_of_updates(opened: Open) -> None:
+    s = opened(Inn)
+    with pytest.raises(UsageError, match=r"would not fit the model: it does not fit Inn: beds"):
+        s.update(Inn, {"id": "none"}, price=2.0, upsert=True)
+    inn = s.create(Inn(id="1", beds=1))
+    with pytest.raises(UsageError, match=r"`address\.city`, whose parent does not exist; set the whole of `address`"):
+        s.update(inn, F.address.city.set("Rome"))
+    (part,) = s.scan(Inn).only("price").all()
+    with pytest.raises(UsageError, match="`beds`, `address` were not read"):
+        s.put(part)
+    (part,) = s.scan(Inn).only("price", "beds").all()
+    with pytest.raises(UsageError, match="`address` was not read"):
+        s.put(part)
 
 
 def test_what_is_no_transport_is_refused() -> None:

@@ -171,6 +171,21 @@ def test_sums_keep_38_digits() -> None:
     assert apply([one], {"n": {"N": "9" * 37 + "8"}}) == {"n": {"N": "9" * 38}}
 
 
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (Sum("+", Name(("title",)), Literal({"N": "1"})), "counts on `title`, which is no number"),
+        (Sum("-", Literal({"N": "1"}), IfNotExists(Name(("title",)), Literal({"N": "1"}))), "counts on `title`"),
+        (Sum("+", Literal({"S": "x"}), Literal({"N": "1"})), "counts on a value, which is no number"),
+        (Append(Name(("title",)), Literal({"L": []})), "appends to `title`, which is no list"),
+        (Name(("box", "x")), "reads `box.x`, which the item does not have"),
+    ],
+)
+def test_messages_name_the_attribute(source: Source, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        apply([Change("SET", Name(("n",)), source)], {"title": {"S": "x"}})
+
+
 def test_rendering_groups_by_clause() -> None:
     to = Placeholders()
     text = render_update(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lift_dynamorm.conditions import Condition, every
 from lift_dynamorm.model import schema_of, stored_item
-from lift_dynamorm.operations.write import Write, exists, held_version, version_guard
+from lift_dynamorm.operations.write import Write, exists, held
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,10 +23,11 @@ def check_instance(context: Context, instance: Model, condition: Condition | Non
     schema, now = schema_of(type(instance)), context.now()
     schema.check_unmoved(instance, stored_item(instance))
     key = schema.key_of_instance(instance, context.prefix)
-    version = held_version(schema, instance)
-    lock = None if version is None else version_guard(schema, version, now)
-    guard = every((exists(schema, now), lock, condition))
-    return Write(schema, "check", "check", key, now, guard=guard, expected=version, instance=instance)
+    known = held(schema, instance, key, now)
+    guard = every((exists(schema, now), known.lock, condition))
+    return Write(
+        schema, "check", "check", key, now, guard=guard, expected=known.version, seen=known.seen, instance=instance
+    )
 
 
 def check_key(

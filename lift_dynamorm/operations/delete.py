@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lift_dynamorm.conditions import Condition, Some, every
 from lift_dynamorm.model import schema_of, stored_item
-from lift_dynamorm.operations.write import Write, exists, held_version, not_exists, version_guard
+from lift_dynamorm.operations.write import Write, exists, held, not_exists
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,11 +24,19 @@ def delete_instance(context: Context, instance: Model, condition: Condition | No
     schema, now = schema_of(type(instance)), context.now()
     schema.check_unmoved(instance, stored_item(instance))
     key = schema.key_of_instance(instance, context.prefix)
-    version = held_version(schema, instance)
-    lock = None if version is None else version_guard(schema, version, now)
-    guard = _guard(schema, now, every((lock, condition)), missing_ok=missing_ok)
+    known = held(schema, instance, key, now)
     return Write(
-        schema, "delete", "delete", key, now, guard=guard, expected=version, instance=instance, missing_ok=missing_ok
+        schema,
+        "delete",
+        "delete",
+        key,
+        now,
+        guard=_guard(schema, now, every((known.lock, condition)), missing_ok=missing_ok),
+        expected=known.version,
+        seen=known.seen,
+        instance=instance,
+        stamps={} if known.version is None else {str(schema.roles.version): 0},  # as it was before it was ever stored
+        missing_ok=missing_ok,
     )
 
 

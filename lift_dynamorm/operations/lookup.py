@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from lift_dynamorm.errors import UsageError
 from lift_dynamorm.key import Key
 from lift_dynamorm.model import Model, schema_of
+from lift_dynamorm.operations.get import confirm
 from lift_dynamorm.operations.read import load_one, note_read, visible
 from lift_dynamorm.unit_of_work import identity
 
@@ -67,7 +68,8 @@ class Lookup(Generic[M]):
             if at in unread:
                 continue
             pending = unit.find(schema, key) if unit is not None else None
-            if pending is not None:
+            if pending is not None and unit is not None:
+                await confirm(context, unit, pending)
                 item = pending.after
             else:
                 item = stored.get(at)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from lift_dynamorm.conditions import Condition, every
 from lift_dynamorm.errors import UsageError
-from lift_dynamorm.model import schema_of, stored_item
-from lift_dynamorm.operations.write import Write, exists, held_version, not_exists, version_guard
+from lift_dynamorm.model import schema_of
+from lift_dynamorm.operations.write import Held, Write, exists, held, held_version, not_exists, where_live
 
 if TYPE_CHECKING:
     from lift_dynamorm.model import Model
@@ -20,20 +20,19 @@ if TYPE_CHECKING:
 def create(context: Context, instance: Model, condition: Condition | None) -> Write:
     """Plan the write of a new item."""
     schema, now = _schema(instance, "create"), context.now()
-    return _put(context, schema, instance, "create", now, every((not_exists(schema, now), condition)), None)
+    guard = every((not_exists(schema, now), where_live(schema, condition, now)))
+    return _put(context, schema, instance, "create", now, guard)
 
 
 def put(context: Context, instance: Model, condition: Condition | None) -> Write:
     """Plan the write of a whole item over what may be there, unless that changed since it was read."""
     schema, now = _schema(instance, "put"), context.now()
-    version = held_version(schema, instance)
-    stored = stored_item(instance)
-    if version is not None and schema.moved(instance, stored) is not None:
-        version, stored = 0, None  # a copy under another key, which was never stored
-    guard = None if version is None else version_guard(schema, version, now)
-    if version == 0 and stored is not None:
-        guard = every((exists(schema, now), guard))
-    return _put(context, schema, instance, "put", now, every((guard, condition)), version)
+    fresh = schema.roles.generated is not None and not instance.__dict__[schema.roles.generated]
+    key = {} if fresh else schema.key_of_instance(instance, context.prefix)
+    known = held(schema, instance, key, now)
+    there = exists(schema, now) if known.version is not None and (known.version or known.stored) else None
+    guard = every((there, known.lock, where_live(schema, condition, now)))
+    return _put(context, schema, instance, "put", now, guard, known)
 
 
 def _schema(instance: Any, verb: str) -> Schema[Any]:
@@ -49,10 +48,10 @@ def _put(
     verb: str,
     now: datetime,
     guard: Condition | None,
-    expected: int | None,
+    known: Held | None = None,
 ) -> Write:
-    held = held_version(schema, instance) if expected is None else expected
-    stamps = _stamps(context, schema, instance, held, now)
+    version = held_version(schema, instance) if known is None else known.version
+    stamps = _stamps(context, schema, instance, version, now)
     item = schema.encode_fields({**instance.__dict__, **stamps}, instance.model_extra)
     schema.add_keys(item, context.prefix)
     return Write(
@@ -63,7 +62,8 @@ def _put(
         now,
         item=item,
         guard=guard,
-        expected=expected,
+        expected=None if known is None else known.version,
+        seen=None if known is None else known.seen,
         instance=instance,
         stamps=stamps,
     )

@@ -10,13 +10,14 @@ import orjson
 
 from lift_dynamorm.conditions import Every, Name, Placeholders, attributes, evaluate, render, sort_value
 from lift_dynamorm.operations.batch import CONCURRENCY, MAX_KEYS, get_items
+from lift_dynamorm.operations.get import confirm
 from lift_dynamorm.operations.read import note_read
 from lift_dynamorm.paging import PageSize
 from lift_dynamorm.restore import restore
 from lift_dynamorm.unit_of_work import identity
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 
     from lift_dynamorm.operations.context import Context
     from lift_dynamorm.operations.shape import Shape
@@ -122,6 +123,8 @@ class Reading(Generic[R]):
 
         wanted: how many items the caller will take. start: the place after which to begin.
         """
+        if self.unit is not None:
+            await confirm(self.context, self.unit, *(pending for _, pending in self.unit.touching(self._schema)))
         overlay = _Overlay(self, start)
         size = self.page_size(wanted)
         async for answer in self._answers(self.request(), size, start):
@@ -233,13 +236,15 @@ class Reading(Generic[R]):
         unit, plan = self.unit, self.plan
         if unit is None or not unit.keeps_reads:
             return
-        whole = self.shape.attributes is None and (plan.fetch or plan.stored is None)
+        read: Collection[str] | None = self._needed()
+        if plan.stored is not None and not plan.fetch:
+            read = plan.stored.intersection(self._schema.by_attribute if read is None else read)
         for item in items:
             schema = self.shape.schema_of(item, self.context.prefix)
             key = schema.key_of_item(item)
             if unit.find(schema, key) is None:
                 seen = item if plan.stored is None or plan.fetch else {a: item[a] for a in item if a in plan.stored}
-                note_read(self.context, unit, schema, key, seen, whole=whole)
+                note_read(self.context, unit, schema, key, seen, read=read)
 
     @property
     def _dynamodb_counts(self) -> bool:

@@ -10,7 +10,7 @@ from lift_dynamorm.model import Model
 from lift_dynamorm.operations.write import Write, not_exists, unchanged
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from lift_dynamorm.conditions import Condition
     from lift_dynamorm.operations.context import Context
@@ -32,23 +32,29 @@ def visible(context: Context, schema: Schema[Any], item: Item, *, expired: bool 
 
 
 def note_read(
-    context: Context, unit: UnitOfWork | None, schema: Schema[Any], key: Item, item: Item | None, *, whole: bool = True
+    context: Context,
+    unit: UnitOfWork | None,
+    schema: Schema[Any],
+    key: Item,
+    item: Item | None,
+    *,
+    read: Iterable[str] | None = None,
 ) -> None:
     """Make an item as it was read a condition of the commit, where the open transaction wants that.
 
-    By its version and the time of its last write, where the model has a version, else by every attribute. whole: the
-    attributes that it lacks it must still lack.
+    By its version and the time of its last write, where the model has a version, else by every attribute. read: the
+    attributes that were asked for, None for all of them: what the item lacks of these it must still lack.
     """
     if unit is None or not unit.keeps_reads:
         return
     now, roles = context.now(), schema.roles
-    if item is None:
+    if item is None or schema.has_expired(item, now):
         seen: Condition | None = not_exists(schema, now)
     else:
         names = [schema.fields[name].attribute for name in (roles.version, roles.updated_at) if name is not None]
         if roles.version is None or names[0] not in item:
-            names = [*item, *(a for a in schema.by_attribute if whole and a not in item)]
-        seen = every(unchanged(name, item.get(name)) for name in names if whole or name in item)
+            names = sorted({*item, *(schema.by_attribute if read is None else read)})
+        seen = every(unchanged(name, item.get(name)) for name in names if read is None or name in item or name in read)
     unit.note_read(Write(schema, "check", "read", key, now, guard=seen, seen=seen))
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lift_dynamorm.model import stored_item
-from lift_dynamorm.operations.get import current_item
+from lift_dynamorm.errors import InvalidItem, InvalidValue
+from lift_dynamorm.operations.get import current_item, get_item
 from lift_dynamorm.operations.read import note_shown
 from lift_dynamorm.operations.transact import commit_one
 from lift_dynamorm.operations.unique import claims, pin, touched
@@ -23,39 +23,56 @@ async def store(context: Context, unit: UnitOfWork | None, write: Write, before:
 
     before: the item as stored, as far as the caller knows.
     """
+    if unit is not None:
+        return await _enroll(context, unit, write, before)
     if write.schema.uniques and touched(write):
-        item = await _store_with_claims(context, unit, write, before)
-    elif unit is not None:
-        item = unit.add(write, before, context.prefix)
-    else:
-        item = await write.send(context)
-        write.settle(item, context.prefix)
-    if write.kind == "update" and write.instance is not None:
-        await note_shown(context, write.schema, write.instance)
+        return await _store_with_claims(context, write)
+    item = await write.send(context)
+    write.settle(item, context.prefix)
+    await _show(context, write)
     return item
 
 
-async def _store_with_claims(
-    context: Context, unit: UnitOfWork | None, write: Write, before: Item | None
-) -> Item | None:
-    """Write an item with the sibling items of its unique fields, in the open transaction or in one of its own."""
-    stored = stored_item(write.instance) if write.instance is not None and write.expected is not None else None
-    if write.verb == "create":
-        before = None
-    elif stored is not None:
-        before = dict(stored)
-    else:
-        before = await current_item(context, unit, write.schema, write.key, consistent=True)
-        pin(write, before)
-    work = UnitOfWork() if unit is None else unit
-    mark = work.mark()
+async def _enroll(context: Context, unit: UnitOfWork, write: Write, before: Item | None) -> Item | None:
+    """Make a write part of a transaction, with its sibling items and its hooks: all of it, or nothing."""
+    mark = unit.mark()
     try:
-        after = work.add(write, before, context.prefix)
-        for claim in claims(context, write, before, after):
-            work.add(claim, None, context.prefix)
+        unique = write.schema.uniques and touched(write)
+        if unique and write.verb != "create":
+            before = await current_item(context, unit, write.schema, write.key, consistent=True)
+            write.check(before, context.prefix)
+            pin(write, before)
+        after = unit.add(write, before, context.prefix)
+        for claim in claims(context, write, None if write.verb == "create" else before, after) if unique else ():
+            unit.add(claim, None, context.prefix)
+        await _show(context, write)
+        unit.note_changes()
+        if write.kind == "update" and after is not None:
+            _check_fits(write, after, context.prefix)
     except BaseException:
-        work.rollback(mark)
+        unit.rollback(mark)
         raise
-    if unit is None:
-        await commit_one(context, work)
     return after
+
+
+async def _store_with_claims(context: Context, write: Write) -> Item | None:
+    """Write an item with the sibling items of its unique fields, in a transaction of its own."""
+    unit = UnitOfWork()
+    after = await _enroll(context, unit, write, None)
+    await commit_one(context, unit)
+    if write.kind == "update" and write.expected is None and write.returning:  # others may have changed the rest
+        return await get_item(context, write.schema, write.key, consistent=True)
+    return after
+
+
+async def _show(context: Context, write: Write) -> None:
+    if write.kind == "update" and write.instance is not None:
+        await note_shown(context, write.schema, write.instance)
+
+
+def _check_fits(write: Write, after: Item, prefix: str) -> None:
+    """Refuse an outcome that the model would refuse to read."""
+    try:
+        write.schema.decode(after, prefix)
+    except InvalidItem as error:
+        raise InvalidValue(f"update: {error}") from None

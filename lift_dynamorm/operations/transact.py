@@ -11,6 +11,7 @@ from lift_dynamorm.errors import (
     ConditionFailed,
     DynamORMError,
     ItemNotFound,
+    OutcomeUnknown,
     RequestRefused,
     ServiceError,
     Throttled,
@@ -70,6 +71,15 @@ async def _send(context: Context, writes: Sequence[Write]) -> None:
         if error.code != "TransactionCanceledException":
             raise
         raise canceled(writes, error, context.prefix) from None
+    except ServiceError as error:
+        if not error.maybe_applied or isinstance(error, OutcomeUnknown):
+            raise
+        unknown = OutcomeUnknown(
+            f"the answer to the transaction was lost, and it may have been applied; read to find out: {error}",
+            operation=error.operation,
+        )
+        unknown.maybe_applied = True
+        raise unknown from error
 
 
 def canceled(writes: Sequence[Write], error: RequestRefused, prefix: str) -> TransactionCanceled:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lift_dynamorm.conditions import Literal, Name, Predicate, Some, every, joined
 from lift_dynamorm.errors import InvalidValue, UniqueViolation
 from lift_dynamorm.indexes import MAX_PARTITION_BYTES
-from lift_dynamorm.keys import RESERVED, plain_number
+from lift_dynamorm.keys import RESERVED, escape, plain_number
 from lift_dynamorm.operations.write import Write, unchanged
 from lift_dynamorm.unit_of_work import identity
 
@@ -53,15 +53,17 @@ def touched(write: Write) -> list[FieldSchema]:
         return []
     if write.kind != "update":
         return list(write.schema.uniques)
-    roots = {change.target.parts[0] for change in write.changes}
-    return [field for field in write.schema.uniques if field.attribute in roots]
+    may_change = {change.target.parts[0] for change in write.changes}
+    if write.upsert:
+        may_change.update(write.schema.key.attributes)
+    return [field for field in write.schema.uniques if field.attribute in may_change]
 
 
 def pin(write: Write, before: Item | None) -> None:
     """Make a write depend on the unique values that it replaces."""
     pins = every(unchanged(f.attribute, (before or {}).get(f.attribute)) for f in touched(write))
     write.guard = joined(write.guard, pins)
-    write.seen = pins
+    write.seen = joined(write.seen, pins)
 
 
 def claims(context: Context, write: Write, before: Item | None, after: Item | None) -> Iterator[Claim]:
@@ -105,7 +107,8 @@ def _text(item: Mapping[str, Any], field: FieldSchema) -> str | None:
 
 
 def _key(schema: Schema[Any], field: FieldSchema, value: str, prefix: str) -> Item:
-    text = f"{RESERVED}{schema.name}.{field.attribute}#{value}"
+    owner = next(c for c in schema.model.__mro__ if c.__dict__.get("__dynamorm_definition__") is not None)
+    text = f"{RESERVED}{owner.__name__}.{escape(field.attribute)}#{value}"  # subclasses without a table share the items
     size = len((prefix + text).encode())
     if size > MAX_PARTITION_BYTES:
         msg = f"the key that keeps a unique value takes {size} bytes; DynamoDB allows {MAX_PARTITION_BYTES}"

@@ -10,7 +10,7 @@ from lift_dynamorm import updates
 from lift_dynamorm.conditions import Condition, Literal, Name, every, same
 from lift_dynamorm.errors import InvalidItem, InvalidValue, UsageError
 from lift_dynamorm.model import assign, schema_of, shown_fields, stored_item
-from lift_dynamorm.operations.write import Write, exists, held_version, version_guard
+from lift_dynamorm.operations.write import Write, exists, held, not_expired, unchanged
 from lift_dynamorm.resolve import key_changes, resolve_changes, with_tenant
 from lift_dynamorm.scalars import NULL_WIRE, encode_datetime
 from lift_dynamorm.updates import Change, IfNotExists, Sum, is_plain
@@ -44,17 +44,17 @@ def update_instance(
     schema = schema_of(type(instance))
     prefix = context.prefix
     key = schema.key_of_instance(instance, prefix)
-    stored = stored_item(instance)
-    schema.check_unmoved(instance, stored)
-    if stored is not None and any(stored.get(attribute) != wire for attribute, wire in key.items()):
-        stored = None  # read on behalf of another tenant
+    schema.check_unmoved(instance, stored_item(instance))
+    now = context.now()
+    known = held(schema, instance, key, now)
+    stored = known.stored
     fields = schema.encode_fields(instance.__dict__, instance.model_extra)
     given = resolve_changes(schema, assignments, values, prefix)
-    base = fields if stored is None else schema.without_prefix(dict(stored), prefix)
+    base = fields if stored is None else schema.without_prefix(stored, prefix)
     changed = _changed_fields(schema, fields, base, given, prefix)
     mixed = _changed_inside(fields, base, given)
     if (changed or mixed) and stored is not None:
-        as_read = shown_fields(instance) or _as_read(schema, instance, dict(stored), base, fields, prefix)
+        as_read = shown_fields(instance) or _as_read(schema, instance, stored, base, fields, prefix)
         changed = _changed_fields(schema, fields, as_read, given, prefix)
         _check_unmixed(schema, _changed_inside(fields, as_read, given))
     if not given and not changed and condition is None:
@@ -66,11 +66,13 @@ def update_instance(
             raise UsageError(msg)
         return None
     changes = _validated(schema, [*given, *changed], base, prefix)
-    version = held_version(schema, instance)
+    seen = known.seen
+    if known.version is None:  # what the keys of indexes are made of must not have changed, or they would lie
+        sources = sorted(_index_sources(schema, changes))
+        stated = {a: with_tenant(schema, a, base[a], prefix) for a in sources if a in base}
+        seen = every(unchanged(a, stated.get(a)) for a in sources)
     changes += key_changes(schema, changes, base, prefix)
-    now = context.now()
-    changes += _stamps(schema, version, encode_datetime(now))
-    lock = None if version is None else version_guard(schema, version, now)
+    changes += _stamps(schema, known.version, encode_datetime(now))
     return Write(
         schema,
         "update",
@@ -78,8 +80,9 @@ def update_instance(
         key,
         now,
         changes=tuple(changes),
-        guard=every((exists(schema, now), lock, condition)),
-        expected=version,
+        guard=every((exists(schema, now), known.lock or seen, condition)),
+        expected=known.version,
+        seen=seen,
         instance=instance,
     )
 
@@ -107,8 +110,18 @@ def update_key(
     done = {change.target.parts for change in changes}
     changes += [change for change in first if change.target.parts not in done]
     changes += _stamps(schema, None, encode_datetime(now))
-    guard = condition if upsert else every((exists(schema, now), condition))
-    return Write(schema, "update", "update", key, now, changes=tuple(changes), guard=guard, key_values=key_values)
+    there = not_expired(schema, now) if upsert else exists(schema, now)
+    return Write(
+        schema,
+        "update",
+        "update",
+        key,
+        now,
+        changes=tuple(changes),
+        guard=every((there, condition)),
+        key_values=key_values,
+        upsert=upsert,
+    )
 
 
 def _where_missing(
@@ -169,6 +182,14 @@ def _as_read(schema: Schema[Any], instance: Model, stored: Item, base: Item, fie
         if field.attribute in fields:
             as_read[field.attribute] = fields[field.attribute]
     return as_read
+
+
+def _index_sources(schema: Schema[Any], changes: Sequence[Change]) -> set[str]:
+    """Name what the changed keys of indexes are made of besides the changes."""
+    changed = {str(change.target.parts[0]) for change in changes}
+    keys = [key for index in schema.indexes for key in (*index.partition, *index.sort) if key.template is not None]
+    touched = {attribute for key in keys if not changed.isdisjoint(key.fields) for attribute in key.fields}
+    return touched - changed - schema.key.fields
 
 
 def _changed_inside(fields: Item, base: Mapping[str, Any], given: Sequence[Change]) -> list[str]:

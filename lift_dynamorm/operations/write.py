@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lift_dynamorm import updates
 from lift_dynamorm.conditions import (
@@ -29,11 +29,12 @@ from lift_dynamorm.errors import (
     ItemNotFound,
     OutcomeUnknown,
     RequestRefused,
+    ServiceError,
     UsageError,
     VersionConflict,
 )
 from lift_dynamorm.limits import too_long
-from lift_dynamorm.model import assign, remember
+from lift_dynamorm.model import assign, remember, stored_item
 from lift_dynamorm.scalars import NULL_WIRE
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Write:
     instance: Model | None = None
     stamps: dict[str, Any] = field(default_factory=dict)
     missing_ok: bool = False
+    upsert: bool = False
     returning: bool = True
     key_values: Mapping[str, Any] = field(default_factory=dict)
 
@@ -111,6 +113,17 @@ class Write:
         pins = [unchanged(attribute, (current or {}).get(attribute)) for attribute in sorted(read)]
         self.guard = joined(self.guard, every(pins))
 
+    def renewed(self, current: Item | None) -> Write:
+        """Make of an upsert that meets an item whose time to live is over the put of a new one in its place."""
+        expiry = self.schema.expiry
+        if not self.upsert or current is None or expiry is None or not self.schema.has_expired(current, self.now):
+            return self
+        if self.guard is not None and not evaluate(self.guard, {}):
+            raise ConditionFailed(f"{self.verb}: the condition does not hold: there is no {self._described()}")
+        item = updates.apply(self.changes, dict(self.key))
+        guard = unchanged(expiry, current.get(expiry))
+        return replace(self, kind="put", item=item, changes=(), guard=guard, upsert=False)
+
     async def send(self, context: Context) -> Item | None:
         """Send it alone. Returns the item as it is now, None where it was deleted."""
         payload = self.payload(context.table(self.schema))
@@ -125,11 +138,19 @@ class Write:
             if error.maybe_applied and self._shows_in(current):
                 return current
             if error.maybe_applied and not self._is_foreign(current):
-                raise self._unknown(error) from error
+                unknown = self._unknown(error)
+                self._keep_id(unknown)
+                raise unknown from error
+            again = self.renewed(current)
+            if again is not self:
+                return await again.send(context)
             failure = self.failure(current, context.prefix)
             if failure is None:
                 return None
             raise failure from None
+        except ServiceError as error:
+            self._keep_id(error)
+            raise
         return answer.get("Attributes") if self.kind == "update" else self.item
 
     def _shows_in(self, current: Item | None) -> bool:
@@ -160,6 +181,12 @@ class Write:
             return stored > held
         # The next version may be this very write, unless its time would show.
         return stored <= held + (self._stamp() is not None)
+
+    def _keep_id(self, error: ServiceError) -> None:
+        """Let the instance have its new id where it may be stored, so that it is not stored twice when repeated."""
+        made = self.schema.roles.generated
+        if error.maybe_applied and made in self.stamps and self.instance is not None:
+            assign(self.instance, {made: self.stamps[made]})
 
     def _unknown(self, error: RequestRefused) -> OutcomeUnknown:
         unknown = OutcomeUnknown(
@@ -192,11 +219,12 @@ class Write:
     def failure(self, current: Item | None, prefix: str) -> DynamORMError | None:
         """Make the error for a guard that did not hold; None where that is what the caller allowed."""
         what = self._described()
-        if self.seen is not None and not evaluate(self.seen, current or {}):
+        read = self.seen is not None and (current is not None or self.verb == "read")
+        if read and not evaluate(self.seen, current or {}):
             item = None if current is None else _decoded(self.schema, current, prefix)
-            msg = f"the {what}, which the transaction has read, was changed by someone else. Repeat the transaction"
+            msg = f"{self.verb}: the {what} was changed by someone else since it was read. Read it again and repeat"
             return VersionConflict(msg, item=item, wire_item=current)
-        if current is None or self.schema.has_expired(current, self.now):
+        if current is None or (self.schema.has_expired(current, self.now) and not self.upsert):
             if self.missing_ok and self.kind == "delete":
                 return None
             if self.verb == "create" or (self.expected is None and self.kind == "put"):
@@ -219,7 +247,7 @@ class Write:
     def _described(self) -> str:
         """Name the item by the fields of its key, for messages."""
         names = [self.schema.name_of(attribute) for attribute in sorted(self.schema.key.fields)]
-        values = self.key_values or (self.instance.__dict__ if self.instance is not None else {})
+        values = self.key_values or ({**self.instance.__dict__, **self.stamps} if self.instance is not None else {})
         given = ", ".join(f"{name}={values[name]!r}" for name in names if name in values)
         return f"{self.schema.name} with {given}" if given else self.schema.name
 
@@ -244,11 +272,25 @@ def stamp_attribute(schema: Schema[Any]) -> str:
     return schema.fields[name].attribute if name is not None else ""
 
 
+def not_expired(schema: Schema[Any], now: datetime) -> Condition | None:
+    """Require that an item's time to live is not over, if there is an item; None for a model without one."""
+    expired = _expired(schema, now)
+    return None if expired is None else Negation(expired)
+
+
+def where_live(schema: Schema[Any], condition: Condition | None, now: datetime) -> Condition | None:
+    """Let a condition look at an item whose time to live is over as at none."""
+    expired = _expired(schema, now)
+    if condition is None or expired is None:
+        return condition
+    return Some((condition, expired)) if evaluate(condition, {}) else Every((condition, Negation(expired)))
+
+
 def exists(schema: Schema[Any], now: datetime) -> Condition:
     """Require an item whose time to live is not over."""
     there = Predicate("attribute_exists", Name((schema.partition.attribute,)))
-    expired = _expired(schema, now)
-    return there if expired is None else Every((there, Negation(expired)))
+    live = not_expired(schema, now)
+    return there if live is None else Every((there, live))
 
 
 def not_exists(schema: Schema[Any], now: datetime) -> Condition:
@@ -286,6 +328,38 @@ def unchanged(attribute: str, wire: Item | None) -> Condition:
     """Require an attribute to be what it was, or still to be missing."""
     name = Name((attribute,))
     return Predicate("attribute_not_exists", name) if wire is None else Predicate("=", name, (Literal(wire),))
+
+
+class Held(NamedTuple):
+    """What an instance knows of the item under a key: how it was read, its version, and what must hold of it still.
+
+    lock: the version, and `seen`, which tells an item that was deleted and created again, whose versions began anew.
+    """
+
+    stored: Item | None
+    version: int | None
+    lock: Condition | None
+    seen: Condition | None
+
+
+def held(schema: Schema[Any], instance: Model, key: Item, now: datetime) -> Held:
+    """Tell what an instance holds of the item under `key`: nothing where it was read under another one.
+
+    Another key is another item, and so is the same key of another tenant. Raises UsageError for what is no version.
+    """
+    version, stored = held_version(schema, instance), stored_item(instance)
+    if stored is not None and any(not same(stored.get(a, NULL_WIRE), wire) for a, wire in key.items()):
+        stored, version = None, None if version is None else 0
+    item = None if stored is None else dict(stored)
+    if version is None:
+        return Held(item, None, None, None)
+    roles = schema.roles
+    role = roles.created_at or roles.updated_at or roles.time_to_live
+    telling = [schema.fields[role]] if role is not None else []
+    seen = None
+    if version and item is not None:
+        seen = every(unchanged(f.attribute, item.get(f.attribute)) for f in (*telling, *schema.uniques))
+    return Held(item, version, every((version_guard(schema, version, now), seen)), seen)
 
 
 def held_version(schema: Schema[Any], instance: Model) -> int | None:

@@ -180,7 +180,7 @@ async def test_models_that_do_not_fit_together(opened: Open, ask: Any, error: An
         (lambda q: q.where(F.id == "1", F.id != "2"), "names a partition of table and nothing else: `id` = ..."),
         (lambda q: q, "needs `id`"),
         (lambda q: q.where(day="mo").index("by_state"), "Customer has no index 'by_state'"),
-        (lambda q: q.where(id="1").order_by("name"), "table is not sorted by `name`"),
+        (lambda q: q.where(id="1").order_by("name"), "table is not sorted by `name`, but by `sk`"),
     ],
 )
 async def test_conditions_that_do_not_name_a_partition(opened: Open, ask: Any, words: str) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import pytest
+from pydantic import Field
 
 from lift_dynamorm import (
     ConditionFailed,
     F,
+    InvalidValue,
     ItemNotFound,
+    Model,
+    PartitionKey,
     TransactionConditionFailed,
     TransactionTooLarge,
     UsageError,
@@ -21,7 +25,7 @@ from .models import Counter, Note, Plain, User
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lift_dynamorm import Session
+    from lift_dynamorm import Database, Session
 
     Open = Callable[..., Session]
 
@@ -214,3 +218,111 @@ async def test_what_is_read_counts_as_operations(opened: Open) -> None:
                 await s.find(Plain, id=str(n))
             await s.put(Counter(number=1))
     assert await s.find(Counter, number=1) is None
+
+
+# -- what a review found -----------------------------------------------------------------------------------------------
+
+
+async def test_a_shallow_reading_hides_no_deeper_one(opened: Open) -> None:
+    s, other = opened(Plain, Counter), opened()
+    await s.put(Plain(id="1", count=1))
+    with pytest.raises(VersionConflict):
+        async with s.transaction(isolation="serializable"):
+            await s.query(Plain).where(id="1").only("id").all()
+            await s.get(Plain, id="1")
+            await other.update(Plain, {"id": "1"}, count=1000)
+            await s.put(Counter(number=1))
+
+
+async def test_two_readings_that_differ_fail(opened: Open) -> None:
+    s, other = opened(User), opened()
+    await s.create(User(id="1"))
+    with pytest.raises(VersionConflict):
+        async with s.transaction(isolation="serializable"):
+            await s.get(User, id="1")
+            await other.update(User, {"id": "1"}, logins=7)
+            second = await s.get(User, id="1")
+            await s.update(second, name="x")
+    assert (await s.get(User, id="1")).name == ""
+
+
+async def test_what_a_failed_block_has_read_still_counts(opened: Open) -> None:
+    s, other = opened(Plain, Counter), opened()
+    await s.put(Plain(id="1"))
+    with pytest.raises(VersionConflict):
+        async with s.transaction(isolation="serializable"):
+            with pytest.raises(ZeroDivisionError):
+                async with s.transaction():
+                    await s.get(Plain, id="1")
+                    raise ZeroDivisionError
+            await other.update(Plain, {"id": "1"}, count=9)
+            await s.put(Counter(number=1))
+
+
+async def test_what_a_projection_has_not_found_must_stay_away(opened: Open) -> None:
+    s, other = opened(Plain, Counter), opened()
+    await s.put(Plain(id="1"))
+    with pytest.raises(VersionConflict):
+        async with s.transaction(isolation="serializable"):
+            (plain,) = await s.query(Plain).where(id="1").only("id", "note").all()
+            assert plain.note is None
+            await other.update(Plain, {"id": "1"}, note="x")
+            await s.put(Counter(number=1))
+
+
+async def test_an_update_from_a_stale_instance_does_not_hide_what_is_stored(opened: Open) -> None:
+    s, other = opened(Plain, Note), opened()
+    stale = await s.put(Plain(id="1", count=10))
+    await other.update(Plain, {"id": "1"}, count=0)
+    for read in ("get", "query", "scan", "batch"):
+        async with s.transaction():
+            await s.update(stale, note=read)
+            if read == "get":
+                found = await s.get(Plain, id="1")
+            elif read == "query":
+                (found,) = await s.query(Plain).where(id="1").all()
+            elif read == "scan":
+                (found,) = await s.scan(Plain).all()
+            else:
+                (found,) = await s.batch_get(Plain, [{"id": "1"}])
+            assert (found.count, found.note) == (0, read)
+
+
+async def test_a_verb_that_fails_is_not_enrolled(opened: Open, db: Database) -> None:
+    s = opened(Limited, Counter)
+    await s.put(Limited(id="1", n=10))
+    limited = await s.get(Limited, id="1")
+    async with s.transaction():
+        with pytest.raises(InvalidValue):
+            await s.update(Limited, {"id": "1"}, n=F.n + 5)
+
+        @db.after_read(Limited)
+        def refuse(_: Limited) -> None:
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await s.update(limited, note="x")
+        assert limited.note == ""
+        await s.put(Counter(number=1))
+    (stored,) = (await s.execute("Scan", {"TableName": "limited"}))["Items"]
+    assert stored == {"id": {"S": "1"}, "n": {"N": "10"}, "note": {"S": ""}}
+
+
+class Limited(Model, table="limited"):
+    id: PartitionKey[str]
+    n: Annotated[int, Field(le=10)] = 0
+    note: str = ""
+
+
+async def test_a_rollback_keeps_what_the_caller_assigned(opened: Open) -> None:
+    s = opened(Plain)
+    await s.put(Plain(id="1"))
+    plain = await s.get(Plain, id="1")
+    with pytest.raises(ZeroDivisionError):
+        async with s.transaction():
+            await s.update(plain, count=5)
+            plain.note = "n"
+            raise ZeroDivisionError
+    assert (plain.count, plain.note) == (0, "n")
+    await s.update(plain)
+    assert await s.get(Plain, id="1") == Plain(id="1", note="n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -9,26 +10,31 @@ import pytest
 
 from lift_dynamorm import (
     TTL,
+    ConditionFailed,
     CreatedAt,
     Database,
+    F,
     Generated,
     ItemExists,
     ItemNotFound,
     Model,
     PartitionKey,
+    ServiceError,
     SortKey,
     UpdatedAt,
     Version,
+    VersionConflict,
     WriteEvent,
     new_id,
 )
+from lift_dynamorm.transport.faults import DropAfterSend, FaultTransport, Script
 from lift_dynamorm.transport.retry import RetryTransport
 
 from .conftest import session_of
 from .models import DAY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from lift_dynamorm import Session
     from lift_dynamorm.transport import Transport
@@ -80,10 +86,10 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def db(db: Database, transport: Transport, clock: Clock) -> Iterator[Database]:
+def db(db: Database, transport: Transport, clock: Clock) -> Database:
     """The conformance database with a clock and ids of the test's."""
     numbers = iter(range(1, 1000))
-    yield Database(
+    return Database(
         transport=RetryTransport(transport, max_attempts=3),
         table_names=db.table_name,
         cursor_keys=["secret"],
@@ -263,3 +269,79 @@ async def test_what_has_expired_is_absent_for_writes(opened: Open, clock: Clock)
     assert (await s.put(Lease(id="1", holder="put"))).version == 1
     await s.put(Pass(holder="a", expires_at=clock.time))
     await s.delete(Pass, holder="a", number=0, missing_ok=True)
+
+
+# -- what a review found -----------------------------------------------------------------------------------------------
+
+
+async def test_an_upsert_takes_the_place_of_what_has_expired(opened: Open, clock: Clock) -> None:
+    s = opened(Lease, Pass)
+    for block in (False, True):
+        clock.time = datetime.now(UTC) + timedelta(days=1)
+        soon = clock.time + timedelta(hours=1)
+        await s.put(Lease(id="1", holder="old", expires_at=soon))
+        clock.time += timedelta(hours=2)
+        if block:
+            async with s.transaction():
+                shown = await s.update(Lease, {"id": "1"}, F.holder.set("new"), upsert=True)
+        else:
+            shown = await s.update(Lease, {"id": "1"}, holder="new", upsert=True, if_=F.id.not_exists())
+        assert (shown.holder, shown.version, shown.expires_at) == ("new", 1, None)
+        assert await s.get(Lease, id="1") == shown
+        await s.delete(shown)
+
+
+async def test_conditions_of_a_put_do_not_see_what_has_expired(opened: Open, clock: Clock) -> None:
+    s = opened(Pass, Lease)
+    clock.time = datetime.now(UTC) + timedelta(days=1)
+    old = await s.put(Lease(id="1", holder="old", expires_at=clock.time + timedelta(hours=1)))
+    await s.put(Pass(holder="a", name="old", expires_at=clock.time + timedelta(hours=1)))
+    clock.time += timedelta(hours=2)
+    with pytest.raises(ConditionFailed):
+        await s.put(Pass(holder="a"), if_=F.name == "old")
+    await s.put(Pass(holder="a", name="new"), if_=F.holder.not_exists())
+    with pytest.raises(ItemNotFound):
+        await s.put(old)
+
+
+async def test_a_lease_that_another_holds_by_now_is_left_alone(opened: Open, clock: Clock) -> None:
+    s = opened(Lease)
+    clock.time = datetime.now(UTC) + timedelta(days=1)
+    mine = await s.create(Lease(id="1", holder="me", expires_at=clock.time + timedelta(hours=1)))
+    clock.time += timedelta(hours=2)
+    other = await s.create(Lease(id="1", holder="other", expires_at=clock.time + timedelta(hours=1)))
+    assert other.version == mine.version
+    for attempt in (s.delete(mine), s.update(mine, holder="me"), s.put(mine)):
+        with pytest.raises(VersionConflict):
+            await attempt
+    assert await s.get(Lease, id="1") == other
+
+
+async def test_an_id_is_named_and_kept_where_it_may_be_stored(
+    opened: Open, db: Database, transport: Transport, way: str
+) -> None:
+    opened(Entry)
+    lost = FaultTransport(transport, Script.of(itertools.repeat(DropAfterSend())))
+    s = session_of(Database(transport=RetryTransport(lost, max_attempts=2), table_names=db.table_name), way)
+    entry = Entry()
+    with pytest.raises(ServiceError):
+        await s.create(entry)
+    assert entry.id != ""
+
+
+async def test_what_hooks_made_is_taken_back_with_the_transaction(opened: Open, db: Database) -> None:
+    s = opened(Entry)
+    await s.create(Entry(id="1", title="a"))
+
+    @db.after_read(Entry)
+    def show(entry: Entry) -> None:
+        entry.shown = f"<{entry.title}>"
+
+    entry = await s.get(Entry, id="1")
+    with pytest.raises(ZeroDivisionError):
+        async with s.transaction():
+            await s.update(entry, title="b")
+            raise ZeroDivisionError
+    assert (entry.title, entry.shown) == ("a", "<a>")
+    assert await s.update(entry) is entry
+    assert entry.version == 1

@@ -115,4 +115,4 @@ def test_arbitrary_models_round_trip(for_all: ForAll, opened: Open) -> None:
         assert await stored(transacted, second) == await stored(made, second) == two
         assert await stored(put, first) == one
 
-    for_all(holds, cases(), examples=100)
+    for_all(holds, cases(), examples=200)

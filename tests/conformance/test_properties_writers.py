@@ -251,7 +251,8 @@ class Account:
         if verb.leaves is saved and not before.changed:
             assert holder == before
         elif verb.leaves is deleted:
-            assert holder.mine == before.mine
+            never_stored = {"version": 0} if "version" in self.model.model_fields else {}
+            assert holder.mine == before.mine.model_copy(update=never_stored)
             holder.seen = None
         else:
             assert holder.mine.model_dump() == shown
@@ -338,4 +339,4 @@ def test_no_interleaving_loses_an_update(
                 await account.prepare(s, account.holders[*rest], action, n)
             await account.check(rival)
 
-    for_all(holds, st.lists(steps, min_size=3, max_size=20), examples=100)
+    for_all(holds, st.lists(steps, min_size=3, max_size=20), examples=200)

@@ -157,8 +157,10 @@ async def test_limits_and_verbs(opened: Open) -> None:
     assert await nobody.count() == 0
     with pytest.raises(ItemNotFound):
         await nobody.one()
-    with pytest.raises(QueryError, match="several"):
+    with pytest.raises(QueryError, match=r"^one\(\): several"):
         await ann.one()
+    with pytest.raises(QueryError, match=r"^one_or_none\(\): several"):
+        await ann.one_or_none()
     for wrong in (0, -1, True, "3"):
         with pytest.raises(UsageError):
             ann.limit(wrong)  # type: ignore[arg-type]  # on purpose

@@ -189,7 +189,6 @@ async def test_equalities_on_keys_of_eight_attributes(opened: Open, tenant: str 
             ((F.level == "e",), lambda m: m.level == "e"),
         ],
     )
-    rome = s.query(Match).where(**PLACE)
     with pytest.raises(QueryError, match="by-place needs `mat`"):
         await s.query(Match).where(country="it", city="rome", hall=1).all()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from uuid import uuid4
 
 import pytest
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import AfterValidator, Base64Str, BaseModel, Field, field_validator, model_validator
 
 from lift_dynamorm import (
     GSI,
@@ -24,11 +24,14 @@ from lift_dynamorm import (
     ServiceError,
     TenantMissing,
     TransactionConditionFailed,
+    Unique,
+    UniqueViolation,
     UpdatedAt,
     UsageError,
     Version,
     VersionConflict,
 )
+from lift_dynamorm.model import schema_of
 from lift_dynamorm.operations.concurrency import drive
 from lift_dynamorm.transport.faults import DropAfterSend, FaultTransport, InternalError, On
 from lift_dynamorm.transport.retry import RetryTransport
@@ -675,3 +678,182 @@ async def test_a_table_that_lacks_an_index_is_not_taken_for_the_models(db: Datab
     db.sync.create_tables(Old)
     with pytest.raises(DefinitionError, match="without the index by-name; add it"):
         db.sync.create_tables(New)
+
+
+# -- conditions --------------------------------------------------------------------------------------------------------
+
+
+class Player(
+    Model,
+    table="players",
+    pk="P#{id}",
+    indexes=[GSI("by_team", pk=F.team), GSI("by_org", pk="ORG#{org}", sk="{team}")],
+):
+    id: str
+    team: str
+    org: str = "x"
+
+
+@pytest.mark.parametrize("tenant", [None, "acme"])
+async def test_ranges_on_a_template_of_a_field_that_carries_the_tenant(opened: Open, tenant: str | None) -> None:
+    s = opened(Player, tenant=tenant)
+    for team in ("alpha", "beta", "gamma"):
+        await s.create(Player(id=team, team=team))
+    for condition, teams in (
+        (F.team.begins_with("a"), ["alpha"]),
+        (F.team >= "b", ["beta", "gamma"]),
+        (F.team > "alpha", ["beta", "gamma"]),
+        (F.team <= "beta", ["alpha", "beta"]),
+        (F.team < "beta", ["alpha"]),
+        (F.team.between("b", "c"), ["beta"]),
+        (F.team == "beta", ["beta"]),
+    ):
+        assert [each.team async for each in s.query(Player).index("by_org").where(condition, org="x")] == teams
+
+
+class Round(
+    Model,
+    table="rounds",
+    pk="R#{team}",
+    sk="{n}",
+    indexes=[GSI("by_team", pk=F.team), GSI("by_kind", pk="K#{kind}", projection="KEYS_ONLY")],
+):
+    team: str
+    n: int
+    kind: str = "k"
+
+
+@pytest.mark.parametrize("tenant", [None, "acme"])
+async def test_conditions_on_what_is_read_out_of_a_key(opened: Open, tenant: str | None) -> None:
+    s = opened(Round, tenant=tenant)
+    for team in ("a", "b"):
+        await s.create(Round(team=team, n=-5))
+    for condition, team in ((F.team == "a", "a"), (F.team != "a", "b"), (F.team.begins_with("b"), "b")):
+        assert [each.team async for each in s.query(Round).index("by_kind").where(condition, kind="k")] == [team]
+        assert [each.team async for each in s.scan(Round).index("by_kind").where(condition)] == [team]
+
+
+class Pure(Model, table="pure", pk="{a}#{b}#{c}"):
+    """Nothing stands in front of the values in its key."""
+
+    a: str
+    b: str = "b"
+    c: str = "c"
+    email: Unique[str | None] = None
+
+
+async def test_rows_of_a_model_are_neither_tenants_nor_claims(opened: Open, db: Database, way: str) -> None:
+    s = opened(Plain, Pure)
+    acme = session_of(db, way, "acme")
+    for each in (s, acme):
+        name = "ours" if each is s else "theirs"
+        await each.create(Plain(id=name))
+        await each.create(Pure(a=name, email="e"))
+    for model, most in ((Plain, 2), (Pure, 4)):
+        schema: Any = schema_of(model)
+        stored = (await s.execute("Scan", {"TableName": schema.table.name})).get("Items", [])
+        assert len(stored) == most
+        for each, prefix in ((s, ""), (acme, "@acme#")):
+            assert len([item for item in stored if schema.owns(item, prefix)]) == 1
+            assert len(await each.scan(model).all()) == 1
+
+
+def _lower(value: str) -> str:
+    return value.lower()
+
+
+_PROBED: list[str] = []
+
+
+def _noted() -> list[str]:
+    _PROBED.append("made")
+    return []
+
+
+class Kept(Model, table="kept", pk="KEPT#{id}", indexes=[GSI("by_mail", pk="M#{mail}")]):
+    """`mail` is in a key and `nick` in none; their values are put through the same validator."""
+
+    id: Annotated[str, Field(min_length=1)]
+    mail: Annotated[str, AfterValidator(_lower)] = ""
+    nick: Annotated[str, AfterValidator(_lower)] = ""
+    code: Base64Str = ""
+    kind: str = "user"
+    made: list[str] = Field(default_factory=_noted)
+
+    @field_validator("kind")
+    @classmethod
+    def short(cls, value: str) -> str:
+        return value[:4]
+
+    @model_validator(mode="after")
+    def named(self) -> Self:
+        _PROBED.append("named")
+        if not self.id.startswith(f"{self.kind}:"):
+            self.__dict__["id"] = f"{self.kind}:{self.id}"
+        return self
+
+
+async def test_what_is_looked_for_is_what_the_field_would_store(opened: Open) -> None:
+    s = opened(Kept)
+    kept = await s.create(Kept(id="1", mail="Ann", nick="Ann", kind="administrator", code="dGVzdA=="))
+    assert (kept.id, kept.code) == ("admi:1", "test")
+    for field in (F.mail, F.nick):
+        query = s.query(Kept).where(id="admi:1")
+        assert await query.where(field == "ANN").count() == 1
+        assert await query.where(field != "ANN").count() == 0
+        assert await query.where(field.is_in(["x", "ANN"])).count() == 1
+    assert await s.query(Kept).where(F.nick == "ANN", mail="aNN").count() == 1
+    assert await s.query(Kept).where(id=kept.id, kind="administration").count() == 1
+    assert await s.query(Kept).where(id=kept.id, code=kept.code).count() == 1
+
+
+async def test_a_lookup_runs_no_validator_of_the_whole_model(opened: Open) -> None:
+    s = opened(Kept)
+    await s.create(Kept(id="1", kind="root"))
+    _PROBED.clear()
+    assert await s.find(Kept, id="1") is None
+    assert await s.query(Kept).where(F.mail != "m", id="user:2").all() == []
+    assert _PROBED == []
+    assert (await s.get(Kept, id="root:1")).kind == "root"
+
+
+async def test_a_between_that_holds_nothing_is_no_error(opened: Open) -> None:
+    s = opened(Plain)
+    await s.create(Plain(id="1", count=5))
+    query = s.query(Plain).where(id="1")
+    assert await query.where(F.count.between(9, 1)).all() == []
+    assert await query.where(F.count.between(9, 1) | (F.name == "")).count() == 1
+    assert await query.where(~F.count.between(9, 1)).count() == 1
+    assert await s.scan(Plain).where(F.count.between(9, 1)).all() == []
+    with pytest.raises(ConditionFailed):
+        await s.update(Plain, {"id": "1"}, count=6, if_=F.count.between(9, 1))
+
+
+# -- unique values -----------------------------------------------------------------------------------------------------
+
+
+class Aliased(Model, table="aliased", pk="A#{id}"):
+    id: str
+    one: Unique[str | None] = Field(default=None, alias="x")
+    two: Unique[str | None] = Field(default=None, alias="x#y")
+
+
+class Derived(Aliased):
+    """Of the same items."""
+
+
+async def test_claims_of_two_fields_never_meet(opened: Open) -> None:
+    s = opened(Aliased)
+    await s.create(Aliased(id="1", x="y#v"))
+    await s.create(Aliased(id="2", **{"x#y": "v"}))
+    assert await s.scan(Aliased).count() == 2
+
+
+async def test_subclasses_share_the_values_of_their_table(opened: Open) -> None:
+    s = opened(Aliased)
+    await s.create(Aliased(id="1", x="v"))
+    with pytest.raises(UniqueViolation):
+        await s.create(Derived(id="2", x="v"))
+    derived = await s.get(Derived, id="1")
+    await s.update(derived, one="w")
+    await s.create(Aliased(id="3", x="v"))

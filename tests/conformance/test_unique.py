@@ -298,3 +298,75 @@ async def test_a_broken_connection_leaves_item_and_value_together(
     await broken().create(Member(id="2", email="a@x"))
     await broken().delete(member)
     await s.create(Member(id="3", email="b@x"))
+
+
+# -- what a review found -----------------------------------------------------------------------------------------------
+
+
+async def test_a_copy_under_another_key_claims_its_value(opened: Open) -> None:
+    s = opened(Member)
+    await s.create(Member(id="1", email="a@x"))
+    copy = await s.get(Member, id="1")
+    copy.id = "2"
+    with pytest.raises(UniqueViolation):
+        await s.put(copy)
+    copy.email = "b@x"
+    await s.put(copy)
+    with pytest.raises(UniqueViolation):
+        await s.create(Member(id="3", email="b@x"))
+
+
+async def test_another_tenants_instance_claims_its_value(opened: Open, db: Database, way: str) -> None:
+    a, b = opened(Member, tenant="a"), session_of(db, way, tenant="b")
+    await b.create(Member(id="1", email="b@x"))
+    strange = await a.create(Member(id="1", email="a@x"))
+    for attempt in (b.put(strange), b.update(strange, email="c@x"), b.delete(strange)):
+        with pytest.raises(VersionConflict):
+            await attempt
+    assert (await b.get(Member, id="1")).email == "b@x"
+    strange.id = "2"
+    await b.put(strange)
+    with pytest.raises(UniqueViolation):
+        await b.create(Member(id="3", email="a@x"))
+
+
+async def test_an_item_that_was_created_again_keeps_its_value(opened: Open) -> None:
+    s = opened(Member)
+    await s.create(Member(id="1", email="a@x"))
+    stale = await s.get(Member, id="1")
+    await s.delete(Member, id="1")
+    await s.create(Member(id="1", email="b@x"))
+    with pytest.raises(VersionConflict):
+        await s.put(stale)
+    await s.update(Member, {"id": "1"}, email="c@x")
+    for number, free in enumerate(("a@x", "b@x")):
+        await s.create(Member(id=f"1{number}", email=free))
+
+
+class Seat(Model, table="seats"):
+    room: PartitionKey[str]
+    email: Unique[SortKey[str]]
+    name: str = ""
+
+
+async def test_an_upsert_claims_values_of_its_key(opened: Open) -> None:
+    s = opened(Seat)
+    await s.put(Seat(room="1", email="a@x"))
+    with pytest.raises(UniqueViolation):
+        await s.update(Seat, {"room": "2", "email": "a@x"}, name="x", upsert=True)
+
+
+async def test_what_is_gone_may_be_deleted_though_its_value_is_anothers(opened: Open) -> None:
+    s = opened(Member)
+    ann = await s.create(Member(id="1", email="a@x"))
+    await s.delete(Member, id="1")
+    await s.create(Member(id="2", email="a@x"))
+    await s.delete(ann, missing_ok=True)
+    with pytest.raises(UniqueViolation):
+        await s.create(Member(id="3", email="a@x"))
+
+
+async def test_an_update_of_what_is_missing_says_so(opened: Open) -> None:
+    s = opened(Member)
+    with pytest.raises(ItemNotFound):
+        await s.update(Member, {"id": "none"}, email="x", number=F.number + 1)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import BaseModel
 
-from lift_dynamorm import GSI, F, InvalidValue, Model, PartitionKey, QueryError, UsageError
+from lift_dynamorm import GSI, F, InvalidValue, Model, PartitionKey, QueryError, UsageError, VersionConflict
 
 from .models import DAY, User
 
@@ -271,3 +271,30 @@ async def test_plain_attributes_as_index_keys(opened: Open) -> None:
     assert [i.score async for i in s.query(Plainly).where(F.team == "red", F.score > 0)] == [900]
     await s.update(Plainly, {"id": "1"}, team=None)
     assert [i.id async for i in s.query(Plainly).where(team="red")] == ["3"]
+
+
+class Shift(
+    Model,
+    table="shifts",
+    pk="SHIFT#{id}",
+    indexes=[GSI("by_team", pk="TEAMS", sk="{team}#{day}"), GSI("by_owner", pk=F.owner, sk="{owner}#{day}")],
+):
+    """No version."""
+
+    id: str
+    team: str = "a"
+    owner: str = "o"
+    day: int = 1
+
+
+async def test_two_stale_writers_leave_no_key_that_lies(opened: Open) -> None:
+    for s in (opened(Shift), opened(Shift, tenant="acme")):
+        await s.put(Shift(id="1"))
+        one, two = await s.get(Shift, id="1"), await s.get(Shift, id="1")
+        await s.update(one, team="b", owner="p")
+        with pytest.raises(VersionConflict):
+            await s.update(two, day=2)
+        two = await s.get(Shift, id="1")
+        await s.update(two, day=2)
+        assert await s.query(Shift).index("by_team").where(F.team == "b", F.day == 2).all() == [two]
+        await s.delete(two)

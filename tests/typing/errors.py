@@ -8,12 +8,14 @@ from typing import Any, assert_type
 from lift_dynamorm import (
     BatchIncomplete,
     ConditionFailed,
+    ConnectionFailed,
     CredentialsError,
     CursorError,
     CursorExpired,
     CursorInvalid,
     CursorQueryMismatch,
     CursorTenantMismatch,
+    DeadlineExceeded,
     DefinitionError,
     DynamORMError,
     InvalidItem,
@@ -22,6 +24,8 @@ from lift_dynamorm import (
     ItemNotFound,
     OutcomeUnknown,
     QueryError,
+    RequestRefused,
+    ServerError,
     ServiceError,
     SessionClosed,
     TenantError,
@@ -36,7 +40,6 @@ from lift_dynamorm import (
     UsageError,
     VersionConflict,
 )
-from lift_dynamorm.errors import ConnectionFailed, DeadlineExceeded, RequestRefused, ServerError
 
 
 def attributes(

@@ -34,7 +34,8 @@ def conditions() -> None:
     assert_type(F.nick.not_exists(), Expression)
     assert_type(F.nick.is_type("S"), Expression)
     assert_type(F.name.size() > 3, Expression)
-    assert_type(F("age", ">", 18) | F("nick"), Expression)
+    assert_type(F("age", ">", 18) | F("nick", "exists"), Expression)
+    F("nick")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     assert_type((F.a == 1) & (F.b == 2) | ~(F.c == 3), Expression)
     F.name.begins_with(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     F.age.between(1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
@@ -53,4 +54,8 @@ def changes() -> None:
     assert_type(F.n.if_not_exists(0) + 1, Arithmetic)
     assert_type(F.n + 1, Arithmetic)
     assert_type(F.n - 1 + F.other, Arithmetic)
+    assert_type(1 + F.n, Arithmetic)
+    assert_type(1 - (F.n + 1), Arithmetic)
+    F.n * 2  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
+    F.n.betwen(1, 2)  # type: ignore[operator]  # pyright: ignore[reportCallIssue]
     F.lines.append(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
