@@ -355,8 +355,8 @@ def _source(schema: Schema[Any], value: Any, place: Place, path: Path) -> update
         case Arithmetic(op, left, right):
             if not codec.tags & {"N", "?"}:
                 raise UsageError(f"{schema.name}: an update counts on `{path}`, which is no number")
-            if op == "-" and isinstance(right, Arithmetic):
-                raise UsageError(f"{schema.name}.{path}: sums have no brackets; write a - b - c, or a - b + c")
+            if isinstance(left, Arithmetic) or isinstance(right, Arithmetic):
+                raise UsageError(f"{schema.name}.{path}: DynamoDB adds or subtracts two operands, and no more of them")
             return updates.Sum(op, _term(schema, left, place, path), _term(schema, right, place, path))
         case Default(of, default):
             kept = resolve_path(schema, of)

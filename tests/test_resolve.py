@@ -230,8 +230,8 @@ def test_what_may_be_a_part_of_a_number_is_no_source_for_an_int(name: str) -> No
         (F.n.set(F.title.if_not_exists(1)), "`title` and `n` are of different types"),
         (F.keywords.append(["x"]), r"`keywords`, which is no list; for a set write F\.keywords\.add"),
         (F.title.append(["x"]), "`title`, which is no list"),
-        (F.n.set(F.n - (F.m - 1)), "no brackets"),
-        (F.n.set(10 - (F.m + 1)), "no brackets"),
+        (F.n.set(F.n - (F.m - 1)), "two operands"),
+        (F.n.set(10 - (F.m + 1)), "two operands"),
     ],
 )
 def test_what_cannot_be_counted_or_appended_to(change: Any, words: str) -> None:

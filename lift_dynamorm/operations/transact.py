@@ -12,7 +12,6 @@ from lift_dynamorm.errors import (
     DynamORMError,
     ItemNotFound,
     OutcomeUnknown,
-    RequestRefused,
     ServiceError,
     Throttled,
     TransactionCanceled,
@@ -67,22 +66,25 @@ async def _send(context: Context, writes: Sequence[Write]) -> None:
         _check_size(items)
     try:
         await context.send("TransactWriteItems", {"TransactItems": items, "ClientRequestToken": str(uuid4())})
-    except RequestRefused as error:
-        if error.code != "TransactionCanceledException":
-            raise
-        raise canceled(writes, error, context.prefix) from None
     except ServiceError as error:
-        if not error.maybe_applied or isinstance(error, OutcomeUnknown):
-            raise
-        unknown = OutcomeUnknown(
-            f"the answer to the transaction was lost, and it may have been applied; read to find out: {error}",
-            operation=error.operation,
-        )
-        unknown.maybe_applied = True
-        raise unknown from error
+        failure: DynamORMError = error
+        if error.code == "TransactionCanceledException":
+            failure = canceled(writes, error, context.prefix)
+        if error.maybe_applied and isinstance(failure, ServiceError | TransactionConflict):
+            raise _unknown(error) from failure
+        raise failure from None
 
 
-def canceled(writes: Sequence[Write], error: RequestRefused, prefix: str) -> TransactionCanceled:
+def _unknown(error: ServiceError) -> OutcomeUnknown:
+    unknown = OutcomeUnknown(
+        f"the answer to the transaction was lost, and it may have been applied; read to find out: {error}",
+        operation=error.operation,
+    )
+    unknown.maybe_applied = True
+    return unknown
+
+
+def canceled(writes: Sequence[Write], error: ServiceError, prefix: str) -> TransactionCanceled:
     """Map DynamoDB's cancellation reasons to the writes they belong to."""
     given: Sequence[Mapping[str, Any]] = error.answer.get("CancellationReasons") or ()
     reasons = _with_claims(writes, [_reason(w, reason, prefix) for w, reason in zip(writes, given, strict=False)])

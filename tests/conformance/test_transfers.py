@@ -151,7 +151,6 @@ async def test_a_thousand_transfers_keep_the_sum(
     assert len(ends) == TRANSFERS.get(engine, 300) < 3 * Counter(ends.values())["acknowledged"]
 
 
-@pytest.mark.xfail(strict=True, raises=TransactionConflict, reason="commit() forgets that an answer was lost before")
 async def test_a_conflict_after_a_lost_answer_does_not_say_that_nothing_was_written(
     opened: Open, transport: Transport, db: Database, way: str
 ) -> None:
