@@ -178,6 +178,7 @@ async def test_an_item_whose_key_is_no_text_is_written_by_instance(opened: Open)
         await s.create(item)
         (read,) = [i async for i in s.scan(type(item))]
         assert read == item
-        await s.update(read, **({"hits": 1} if isinstance(read, Counter) else {"size": 1}))
+        changes: dict[str, Any] = {"hits": 1} if isinstance(read, Counter) else {"size": 1}
+        await s.update(read, **changes)
         await s.delete(read)
         assert await s.scan(type(item)).first() is None

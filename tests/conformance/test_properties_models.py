@@ -44,7 +44,8 @@ def cases(draw: st.DrawFn) -> Case:
     drawn: dict[str, Part] = {name: draw(parts(name, 2)) for name in draw(st.sampled_from(["a", "ab", "abc"]))}
     fields: Any = {name: part.definition for name, part in drawn.items()}
     if draw(st.integers(0, 4)) == 0:
-        fields["a"] = (Annotated[fields["a"][0], NULL], fields["a"][1])
+        annotation, default = fields["a"]
+        fields["a"] = (Annotated[annotation, NULL], default)
     try:
         model = create_model("Item", __base__=Made, **fields)
     except DefinitionError as refused:
