@@ -11,7 +11,7 @@ from lift_dynamorm.errors import UsageError
 from lift_dynamorm.expressions import Assignment
 from lift_dynamorm.hooks import WriteEvent
 from lift_dynamorm.key import key_values
-from lift_dynamorm.model import Model, schema_of, stored_item
+from lift_dynamorm.model import Model, schema_of
 from lift_dynamorm.operations import raw
 from lift_dynamorm.operations.check import check_instance, check_key
 from lift_dynamorm.operations.context import Context
@@ -22,6 +22,7 @@ from lift_dynamorm.operations.read import load_one
 from lift_dynamorm.operations.store import store
 from lift_dynamorm.operations.transact import commit
 from lift_dynamorm.operations.update import update_instance, update_key
+from lift_dynamorm.operations.write import item_as_read
 from lift_dynamorm.reader import Reader
 from lift_dynamorm.resolve import resolve
 
@@ -169,8 +170,7 @@ class Session(Reader):
             condition = self._condition(context, type(target), if_)
             planned = update_instance(context, target, changes, values, condition)
             if planned is not None:
-                stored = stored_item(target)
-                before = dict(stored) if stored is not None else planned.schema.encode(target, context.prefix)
+                before = item_as_read(target, planned.key) or planned.schema.encode(target, context.prefix)
                 await store(context, self._work.unit, planned, before)
             return target
         schema = schema_of(target)

@@ -342,15 +342,22 @@ class Held(NamedTuple):
     seen: Condition | None
 
 
+def item_as_read(instance: Model, key: Item) -> Item | None:
+    """Give the item that an instance was read from; None where it was read under another key, or for another tenant."""
+    stored = stored_item(instance)
+    if stored is None or any(not same(stored.get(a, NULL_WIRE), wire) for a, wire in key.items()):
+        return None
+    return dict(stored)
+
+
 def held(schema: Schema[Any], instance: Model, key: Item, now: datetime) -> Held:
     """Tell what an instance holds of the item under `key`: nothing where it was read under another one.
 
-    Another key is another item, and so is the same key of another tenant. Raises UsageError for what is no version.
+    Raises UsageError for what is no version.
     """
-    version, stored = held_version(schema, instance), stored_item(instance)
-    if stored is not None and any(not same(stored.get(a, NULL_WIRE), wire) for a, wire in key.items()):
-        stored, version = None, None if version is None else 0
-    item = None if stored is None else dict(stored)
+    version, item = held_version(schema, instance), item_as_read(instance, key)
+    if version is not None and item is None and stored_item(instance) is not None:
+        version = 0
     if version is None:
         return Held(item, None, None, None)
     roles = schema.roles

@@ -167,3 +167,14 @@ async def test_cursors_of_tenants(opened: Open, db: Database, way: str) -> None:
     page = await a.query(Note).where(owner="ann").limit(2).page()
     assert [n.text for n in page] == ["0", "1"]
     assert [n.text for n in await a.query(Note).where(owner="ann").limit(2).page(page.cursor)] == ["2"]
+
+
+async def test_an_update_of_anothers_instance_shows_nothing_of_the_other(opened: Open, db: Database, way: str) -> None:
+    a, b = opened(Note, tenant="a"), session_of(db, way, tenant="b")
+    await b.put(Note(owner="ann", written=DAY, text="b's"))
+    strange = await a.put(Note(owner="ann", written=DAY, text="a's"))
+    async with b.transaction():
+        await b.update(strange, text="new")
+        assert (await b.get(Note, owner="ann", written=DAY)).text == "new"
+    assert strange == Note(owner="ann", written=DAY, text="new") == await b.get(Note, owner="ann", written=DAY)
+    assert (await a.get(Note, owner="ann", written=DAY)).text == "a's"
