@@ -239,13 +239,13 @@ def _holds(op: str, left: Wire | None, right: list[Wire | None]) -> bool:
         return left is None
     if op == "<>":
         return left is None or right[0] is None or not same(left, right[0])
-    if left is None or any(wire is None for wire in right):
-        return False
     others: list[Wire] = [wire for wire in right if wire is not None]
+    if op == "in":
+        return left is not None and any(same(left, other) for other in others)
+    if left is None or len(others) < len(right):
+        return False
     if op == "=":
         return same(left, others[0])
-    if op == "in":
-        return any(same(left, other) for other in others)
     if op == "attribute_type":
         return str(others[0]["S"]) in left
     if op == "contains":

@@ -128,8 +128,8 @@ Drawn = tuple[Any, st.SearchStrategy[Any]]
 @st.composite
 def annotated(draw: st.DrawFn, depth: int = 2) -> Drawn:
     """Draw an annotation; not each of them can be stored, for unions may be ambiguous."""
-    deep = ["list", "dict", "tuple", "deque", "optional", "union", "annotated", "model", "dataclass"] if depth else []
-    shape = draw(st.sampled_from(["scalar", "scalar", "set", "any", *deep]))
+    deep = ["union", "union", "optional", "list", "dict", "tuple", "deque", "annotated", "model", "dataclass"]
+    shape = draw(st.sampled_from(["scalar", "scalar", "scalar", "set", "any", *(deep if depth else [])]))
     if shape in ("scalar", "set"):
         kinds = SCALARS if shape == "scalar" else HASHABLE
         kind = draw(st.sampled_from(list(kinds)))
@@ -194,7 +194,7 @@ def given_to(drawn: dict[str, Part]) -> st.SearchStrategy[dict[str, Any]]:
 def nested(draw: st.DrawFn, depth: int, *, plain: bool) -> Drawn:
     """Draw a model to stand inside of another, or a plain dataclass."""
     if plain:
-        annotation, values = draw(annotated(0).filter(lambda drawn: drawn[0] is not Any))
+        annotation, values = draw(annotated(depth))
         made: Any = dataclasses.make_dataclass("Data", [("value", annotation)])
         return made, values.map(lambda value: TypeAdapter(made).validate_python({"value": value}))
     drawn = {name: draw(parts(name, depth)) for name in draw(st.sampled_from(["a", "ab"]))}

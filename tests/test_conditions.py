@@ -103,6 +103,8 @@ def plainly(condition: Condition, item: Wire) -> bool:
         return left is None
     if condition.op == "<>":
         return left is None or rest[0] is None or left != rest[0]
+    if condition.op == "in":
+        rest = [value for value in rest if value is not None]
     if left is None or None in rest:
         return False
     return bool(compared(condition.op, left, rest))
@@ -187,7 +189,7 @@ def predicates(draw: st.DrawFn) -> Predicate:
     if op == "contains":
         return Predicate(op, name, (draw(scalars.map(Literal)),))
     if op == "in":
-        return Predicate(op, name, tuple(draw(st.lists(literals, min_size=1, max_size=3))))
+        return Predicate(op, name, tuple(draw(st.lists(literals | names, min_size=1, max_size=3))))
     if op in ("<", "<=", ">", ">="):
         return Predicate(op, name, (draw(comparable | names),))
     return Predicate(op, name, (draw(literals | names),))
@@ -298,7 +300,7 @@ def is_in_order(condition: Condition, item: Wire) -> bool:
         left, rest = at(item, test.left), [at(item, operand) for operand in test.right]
         if test.op == "<>" and (left is None or rest[0] is None):
             return False
-        if left is None and rest == [None]:
+        if left is None and None in rest:
             return False
         if test.op in ("contains", "begins_with") and "B" in {left and left.tag, rest[0] and rest[0].tag}:
             return False
