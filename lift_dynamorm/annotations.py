@@ -286,7 +286,8 @@ def _model(model: type[BaseModel], where: str) -> Codec:
 
 
 def _root_model(model: type[BaseModel], where: str) -> Codec:
-    inner = codec_of(model.model_fields["root"].annotation, where)
+    root = model.model_fields["root"]
+    inner = marked(codec_of(root.annotation, where), root.metadata)
     encode_root, decode_root = nested_coders(inner)
 
     def encode(value: Any) -> Wire:
@@ -297,6 +298,7 @@ def _root_model(model: type[BaseModel], where: str) -> Codec:
     return Codec(inner.tags, encode, decode_root, (model,))
 
 
+_PART = replace(ANY, encode=encode_any)  # a part that a path leads to: any number will do, whatever its type
 _records: dict[type, dict[str, Codec]] = {}
 
 
@@ -345,7 +347,7 @@ def _record(kind: type) -> Codec:
         parts = _parts(kind)
         return {name: decode_lenient(parts.get(name, ANY), part) for name, part in wire["M"].items()}
 
-    return Codec(_M, encode, decode, (wanted,))
+    return Codec(_M, encode, decode, (wanted,), element=_PART)
 
 
 def _name(annotation: Any) -> str:
@@ -377,7 +379,7 @@ def _foreign(annotation: Any, where: str) -> Codec:
             back = adapter.validate_python(decode_any(wire))
             if type(back) is type(value) and dump(back) == dumped:
                 return wire
-        except (ValidationError, PydanticSerializationError):
+        except (ValidationError, PydanticSerializationError, TypeError):
             pass
         raise refuse(value, f"a {_name(annotation)} that would read back equal; declare the types of what is in it")
 

@@ -24,6 +24,7 @@ from pydantic import (
     NaiveDatetime,
     PastDate,
     PastDatetime,
+    Secret,
     SecretBytes,
     SecretStr,
 )
@@ -67,6 +68,7 @@ from lift_dynamorm.scalars import (
 
 _ANY_TAG = frozenset({"?"})
 _NOTHING = object()
+_SECRETS = (SecretStr, SecretBytes, Secret)
 _NO_LISTS = (str, bytes, Mapping, set, frozenset)
 
 
@@ -389,7 +391,8 @@ def _check_union(tag: str, sharing: list[Codec], members: str, where: str) -> No
     kinds = {codec.kinds[0] for codec in sharing}
     if tag == "N" and (kinds <= {int, float} or kinds <= {int, Decimal}):
         return
-    if tag == "S" and not any(codec.encode is encode_text for codec in sharing):
+    free = any(codec.encode is encode_text or issubclass(codec.kinds[0], _SECRETS) for codec in sharing)
+    if tag == "S" and not free:
         return
     if tag == "S" and all(issubclass(kind, str) for codec in sharing for kind in codec.kinds):
         return

@@ -152,7 +152,7 @@ class _Comparable:
 
 
 class Size(_Comparable):
-    """``size(path)``: characters in UTF-8 bytes, bytes, or elements."""
+    """``size(path)``: UTF-16 units of a text, bytes, or elements."""
 
     __slots__ = ("path",)
 

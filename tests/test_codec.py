@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, NotRequired, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NamedTuple, NewType, NotRequired, TypeVar
 from uuid import UUID
 
 import pytest
@@ -23,18 +23,25 @@ from pydantic import (
     FutureDate,
     Json,
     NaiveDatetime,
+    RootModel,
     Secret,
+    SecretStr,
     create_model,
 )
 from pydantic.alias_generators import to_camel
 from typing_extensions import TypedDict  # pydantic's, on Python 3.11
 
-from lift_dynamorm import DefinitionError, InvalidItem, InvalidValue, Model, PartitionKey
+from lift_dynamorm import DefinitionError, F, InvalidItem, InvalidValue, Model, PartitionKey
 from lift_dynamorm.annotations import codec_of
 from lift_dynamorm.conditions import same
 from lift_dynamorm.model import schema_of
 from lift_dynamorm.scalars import decode_any, encode_untyped
 from tests.strategies import Color, Point, annotated, decimals, untyped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lift_dynamorm import SyncSession
 
 T = TypeVar("T")
 
@@ -239,6 +246,8 @@ Held = create_model("Held", other=(OptionalInt, None))
         Color | int,
         str | UUID,
         str | datetime,
+        SecretStr | UUID,
+        datetime | Secret[date],
         float | Decimal,
         int | timedelta,
         set[str] | set[date],
@@ -373,6 +382,7 @@ SPAN = timedelta(days=99421, microseconds=1)  # more digits than a float has
         (list[Json[Point]], ['{"x": 1}'], {"L": [{"M": {"x": {"N": "1"}}}]}),
         (Base64Str, "YWJj", {"S": "abc"}),
         (Base64Str | None, "YWJj", {"S": "abc"}),
+        (RootModel[Base64Str], "YWJj", {"S": "abc"}),
         (set[Base64UrlBytes], {b"_w=="}, {"BS": ["/w=="]}),
         (Secret[int], 1, {"N": "1"}),
         (SecretDay, DAY, {"S": "2020-01-01"}),
@@ -400,6 +410,19 @@ def test_a_dataclass_is_stored_by_its_annotations() -> None:
     assert round_trip(Node | None, node) == node
     with pytest.raises(InvalidValue, match=r"Item\.value: kin: key: 1 \(int\) is not text"):
         schema_of(item_model(Node)).encode(item_model(Node)(value=Node(SPAN, kin=[Node(SPAN, key=1)])), "")  # type: ignore[arg-type]  # on purpose
+
+
+@dataclasses.dataclass
+class Price:
+    amount: Decimal
+
+
+def test_a_part_of_a_dataclass_is_changed_by_its_path(opened: Callable[..., SyncSession]) -> None:
+    model = item_model(Price)
+    s = opened(model)
+    s.create(model(value=Price(Decimal("1.1"))))
+    s.update(model, {"id": "1"}, F.value.amount.set(Decimal("2.2")), if_=F.value.amount == Decimal("1.1"))
+    assert s.get(model, id="1").value == Price(Decimal("2.2"))
 
 
 class Unclear(BaseModel):

@@ -361,7 +361,7 @@ def held(schema: Schema[Any], instance: Model, key: Item, now: datetime) -> Held
     if version is None:
         return Held(item, None, None, None)
     roles = schema.roles
-    role = roles.created_at or roles.updated_at or roles.time_to_live
+    role = roles.updated_at or roles.created_at or roles.time_to_live
     telling = [schema.fields[role]] if role is not None else []
     seen = None
     if version and item is not None:
