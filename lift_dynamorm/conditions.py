@@ -135,9 +135,15 @@ def every(tests: Iterable[Condition | None]) -> Condition | None:
 
 def joined(first: Condition | None, second: Condition | None) -> Condition | None:
     """Join two conditions by AND, each test once."""
-    tests = first.tests if isinstance(first, Every) else (first,)
-    more = second.tests if isinstance(second, Every) else (second,)
-    return every((*tests, *(test for test in more if test not in tests)))
+    tests = conjuncts(first)
+    return every((*tests, *(test for test in conjuncts(second) if test not in tests)))
+
+
+def conjuncts(condition: Condition | None) -> tuple[Condition, ...]:
+    """Take apart what `every` joined: the conditions that must all hold."""
+    if condition is None:
+        return ()
+    return condition.tests if isinstance(condition, Every) else (condition,)
 
 
 def attributes(condition: Condition) -> frozenset[str]:

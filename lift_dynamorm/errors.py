@@ -37,10 +37,11 @@ DynamORMError
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 
 class DynamORMError(Exception):
@@ -177,31 +178,6 @@ class _TransactionItemNotFound(TransactionConditionFailed, ItemNotFound):
     pass
 
 
-def transaction_condition_failed(
-    message: str, reasons: Sequence[DynamORMError | None], causes: Sequence[DynamORMError]
-) -> TransactionConditionFailed:
-    """Make the error of a transaction whose conditions `causes` did not hold, of their class where they share one."""
-    kind = TransactionConditionFailed
-    for shared, combined in (
-        (ItemExists, _TransactionItemExists),
-        (UniqueViolation, _TransactionUniqueViolation),
-        (VersionConflict, _TransactionVersionConflict),
-        (ItemNotFound, _TransactionItemNotFound),
-    ):
-        if all(isinstance(cause, shared) for cause in causes):
-            kind = combined
-    first = next((cause for cause in causes if isinstance(cause, ConditionFailed)), None)
-    error = kind(
-        message,
-        reasons=reasons,
-        item=first.item if first is not None else None,
-        wire_item=first.wire_item if first is not None else None,
-    )
-    if isinstance(error, UniqueViolation) and isinstance(first, UniqueViolation):
-        error.field = first.field
-    return error
-
-
 class TransactionConflict(TransactionCanceled):
     """Another write to one of the items was in progress, until the deadline."""
 
@@ -231,6 +207,8 @@ class ServiceError(DynamORMError):
     maybe_applied: True where an earlier attempt of the same request was sent and its answer lost.
     """
 
+    maybe_applied: bool = False
+
     def __init__(
         self,
         message: str,
@@ -247,7 +225,6 @@ class ServiceError(DynamORMError):
         self.status = status
         self.request_id = request_id
         self.answer: Mapping[str, Any] = answer or {}
-        self.maybe_applied = False
 
 
 class RequestRefused(ServiceError):
@@ -277,6 +254,8 @@ class DeadlineExceeded(ServiceError):
 class OutcomeUnknown(ServiceError):
     """The answer to a write was lost; it may have been applied, and sending it again could apply it twice."""
 
+    maybe_applied = True
+
 
 class BatchIncomplete(ServiceError):
     """A part of a batch was not done, or is not known to have been; the cause says why.
@@ -289,6 +268,48 @@ class BatchIncomplete(ServiceError):
         super().__init__(message, operation=operation)
         self.unprocessed: tuple[Any, ...] = tuple(unprocessed)
         self.found = found
+
+
+def transaction_canceled(message: str, reasons: Sequence[DynamORMError | None]) -> TransactionCanceled:
+    """Make the error of a canceled transaction, of the class that its reasons call for."""
+    causes = [reason for reason in reasons if reason is not None]
+    conditions = [cause for cause in causes if not isinstance(cause, ServiceError)]
+    if conditions:
+        return _condition_failed(message, reasons, conditions)
+    if causes and all(isinstance(cause, ServiceError) and cause.code == "TransactionConflict" for cause in causes):
+        return TransactionConflict(message, reasons=reasons)
+    return TransactionCanceled(message, reasons=reasons)
+
+
+def _condition_failed(
+    message: str, reasons: Sequence[DynamORMError | None], causes: Sequence[DynamORMError]
+) -> TransactionConditionFailed:
+    """Make the error of a transaction whose conditions `causes` did not hold, of their class where they share one."""
+    kind = TransactionConditionFailed
+    for shared, combined in (
+        (ItemExists, _TransactionItemExists),
+        (UniqueViolation, _TransactionUniqueViolation),
+        (VersionConflict, _TransactionVersionConflict),
+        (ItemNotFound, _TransactionItemNotFound),
+    ):
+        if all(isinstance(cause, shared) for cause in causes):
+            kind = combined
+    first = next((cause for cause in causes if isinstance(cause, ConditionFailed)), None)
+    error = kind(
+        message,
+        reasons=reasons,
+        item=first.item if first is not None else None,
+        wire_item=first.wire_item if first is not None else None,
+    )
+    if isinstance(error, UniqueViolation) and isinstance(first, UniqueViolation):
+        error.field = first.field
+    return error
+
+
+def did_you_mean(name: str, known: Collection[str], otherwise: str) -> str:
+    """Suggest the known name that is close to a wrong one; where none is, say `otherwise` and all of them."""
+    close = get_close_matches(name, known, 1)
+    return f"did you mean `{close[0]}`?" if close else f"{otherwise} {', '.join(known)}"
 
 
 _THROTTLES = frozenset(

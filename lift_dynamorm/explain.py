@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lift_dynamorm.conditions import Condition, Every, Placeholders, Predicate, render
+from lift_dynamorm.conditions import Condition, Placeholders, Predicate, conjuncts, render
 
 if TYPE_CHECKING:
     from lift_dynamorm.operations.query import Reading
@@ -94,8 +94,7 @@ def _units(size: int) -> int:
 
 
 def _is_one_item(chosen: Plan) -> bool:
-    tests = chosen.key.tests if isinstance(chosen.key, Every) else (chosen.key,)
-    equal = [test for test in tests if isinstance(test, Predicate) and test.op == "="]
+    equal = [test for test in conjuncts(chosen.key) if isinstance(test, Predicate) and test.op == "="]
     return chosen.index.kind == "table" and len(equal) == len(chosen.index.attributes)
 
 

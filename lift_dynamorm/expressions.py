@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from lift_dynamorm.errors import QueryError
+from lift_dynamorm.errors import QueryError, did_you_mean
 
 
 class Expression:
@@ -198,8 +197,7 @@ class Path(_Comparable, _Countable):
         def __call__(self, *arguments, **named):
             name = str(self.parts[-1])
             methods = [method for method in dir(Path) if not method.startswith("_") and method != "parts"]
-            close = get_close_matches(name, methods, 1)
-            mend = f"did you mean `{close[0]}`?" if close else f"there are {', '.join(methods)}"
+            mend = did_you_mean(name, methods, "there are")
             raise QueryError(f"{self!r}(...): there is no method `{name}`; {mend}")
 
     # conditions

@@ -10,7 +10,17 @@ from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Any
 
-from lift_dynamorm.conditions import Condition, Every, Literal, Name, Predicate, attributes, every, sort_value
+from lift_dynamorm.conditions import (
+    Condition,
+    Every,
+    Literal,
+    Name,
+    Predicate,
+    attributes,
+    conjuncts,
+    every,
+    sort_value,
+)
 from lift_dynamorm.errors import InvalidValue, QueryError
 from lift_dynamorm.keys import LAST, SEPARATOR, Part, looks_like_tenant
 from lift_dynamorm.limits import within_limits
@@ -119,7 +129,7 @@ def plan(schema: Schema[Any], conditions: Sequence[Condition], prefix: str, want
     best = max(candidates, key=query.preference)
     considered = [Considered(str(best.index), True, query.merit(best)), *considered]
     considered += [Considered(str(c.index), False, query.demerit(c, best)) for c in candidates if c is not best]
-    rest = [c for c in query.conjuncts if not any(c is u for u in best.used)]
+    rest = [c for c in query.tests if not any(c is u for u in best.used)]
     if wanted.others and rest:
         raise QueryError(_only_the_partition(schema, best.index, rest))
     keys = frozenset(best.index.attributes)
@@ -142,8 +152,7 @@ def plan(schema: Schema[Any], conditions: Sequence[Condition], prefix: str, want
 
 def _no_index(schema: Schema[Any], wanted: Wanted, considered: Sequence[Considered]) -> QueryError:
     if wanted.index is not None and wanted.index not in [each.index for each in considered]:
-        names = ", ".join(str(i) for i in (schema.key, *schema.indexes))
-        return QueryError(f"{schema.name} has no index {wanted.index!r}; it has {names}")
+        return unknown_index(schema, wanted.index)
     asked = [each for each in considered if wanted.index in (None, each.index)]
     reasons = "; ".join(f"{each.index} {each.reason}" for each in asked)
     by = f" sorted by `{schema.name_of(wanted.order[0])}`" if wanted.order else ""
@@ -162,6 +171,12 @@ def _no_index(schema: Schema[Any], wanted: Wanted, considered: Sequence[Consider
     return QueryError(f"no index answers this query on {schema.name}{by}: {reasons}. {mend}".rstrip())
 
 
+def unknown_index(schema: Schema[Any], name: str) -> QueryError:
+    """Make the error for an index that is not there, with those that are."""
+    names = ", ".join(str(index) for index in (schema.key, *schema.indexes))
+    return QueryError(f"{schema.name} has no index {name!r}; it has {names}")
+
+
 def _only_the_partition(schema: Schema[Any], index: Index, rest: Sequence[Condition]) -> str:
     wrong = sorted({f"`{schema.name_of(a)}`" for condition in rest for a in attributes(condition)})
     fields = " and ".join(f"`{schema.name_of(a)}`" for key in index.partition for a in key.fields)
@@ -178,12 +193,11 @@ class _Query:
         self.schema = schema
         self.prefix = prefix
         self.wanted = wanted
-        joined = every(conditions)
-        self.conjuncts = joined.tests if isinstance(joined, Every) else () if joined is None else (joined,)
+        self.tests = conjuncts(every(conditions))
         self.equal: dict[str, Wire] = {}
         self.equalities: dict[str, Predicate] = {}
         self.ranges: dict[str, list[Predicate]] = {}
-        for test in self.conjuncts:
+        for test in self.tests:
             if not isinstance(test, Predicate) or not isinstance(test.left, Name) or len(test.left.parts) > 1:
                 continue
             if not all(isinstance(operand, Literal) for operand in test.right):
@@ -196,7 +210,7 @@ class _Query:
                     self.equal[attribute] = _wire(test)
             elif test.op in _RANGES:
                 self.ranges.setdefault(attribute, []).append(test)
-        self.never = _contradict(self.conjuncts)
+        self.never = _contradict(self.tests)
         self.bare = schema.without_prefix(dict(self.equal), prefix) if prefix else self.equal
 
     def consider(self, index: Index) -> _Candidate | str:
@@ -253,7 +267,7 @@ class _Query:
         if needed is None:
             needed = frozenset().union(*(s.by_attribute for s in (self.schema, *self.wanted.others)))
         held = stored if self.wanted.others else stored | restorable(self.schema, index)
-        lacks = needed.union(*map(attributes, self.conjuncts)) - held
+        lacks = needed.union(*map(attributes, self.tests)) - held
         names = [f"`{self.schema.name_of(attribute)}`" for attribute in sorted(lacks)]
         return [*names, _NO_FIELD] if whole and self.schema.model.model_config.get("extra") == "allow" else names
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticUndefined
 
-from lift_dynamorm.errors import InvalidItem, QueryError
+from lift_dynamorm.errors import InvalidItem, QueryError, did_you_mean
 from lift_dynamorm.validation import part_of
 
 if TYPE_CHECKING:
@@ -32,9 +31,8 @@ class Selection(Generic[P]):
     def __init__(self, schema: Schema[Any], names: Iterable[str], smaller: type[P] | None = None) -> None:
         chosen = {schema.name_of(attribute) for attribute in schema.key.fields}.union(names)
         for name in chosen - schema.fields.keys():
-            close = get_close_matches(name, schema.fields, 1)
-            mend = f"did you mean `{close[0]}`?" if close else f"its fields are {', '.join(schema.fields)}"
             where = f"{smaller.__name__}.{name}" if smaller is not None else f"`{name}`"
+            mend = did_you_mean(name, schema.fields, "its fields are")
             raise QueryError(f"only(): {schema.name} has no field for {where}; {mend}")
         model: type[BaseModel] = schema.model
         self.schema: Schema[Any] = schema

@@ -176,9 +176,7 @@ class AskedByKey(Asked[R]):
             context.prefix,
             Wanted(order, self.chosen, self.is_consistent, shape.attributes, self.fetches, tuple(others)),
         )
-        unit = self.session.unit_of_work
-        notes_reads = unit is not None and unit.keeps_reads and chosen.index.kind != "global"
-        return Reading(context, unit, shape, chosen, self.is_consistent or notes_reads, self.with_expired)
+        return Reading(context, self.session.unit_of_work, shape, chosen, self.is_consistent, self.with_expired)
 
 
 class Query(AskedByKey[R]):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from lift_dynamorm import updates
@@ -23,7 +22,7 @@ from lift_dynamorm.conditions import (
     Some,
     sort_value,
 )
-from lift_dynamorm.errors import InvalidValue, QueryError, UsageError
+from lift_dynamorm.errors import InvalidValue, QueryError, UsageError, did_you_mean
 from lift_dynamorm.expressions import (
     AllOf,
     AnyOf,
@@ -85,8 +84,7 @@ def resolve_path(schema: Schema[Any], path: Path) -> Place:
 def _field(schema: Schema[Any], name: str) -> FieldSchema | None:
     field = schema.fields.get(name) or schema.by_attribute.get(name)
     if field is None and not (schema.keeps_extra and schema.model.model_config.get("extra") == "allow"):
-        close = get_close_matches(name, schema.fields, 1)
-        mend = f"did you mean `{close[0]}`?" if close else f"its fields are {', '.join(schema.fields)}"
+        mend = did_you_mean(name, schema.fields, "its fields are")
         raise QueryError(f"{schema.name} has no field `{name}`; {mend}")
     return field
 

@@ -13,7 +13,6 @@ from pydantic import BaseModel
 from lift_dynamorm.errors import UsageError
 from lift_dynamorm.explain import Explanation, explain
 from lift_dynamorm.model import schema_of
-from lift_dynamorm.operations.get import confirm
 from lift_dynamorm.operations.scan import Pace, Run, Scanning, plan_scan, read_units_per_second
 from lift_dynamorm.query import DEFAULT_PAGE, Asked, Page
 from lift_dynamorm.resolve import resolve
@@ -83,7 +82,7 @@ class AskedOfAll(Asked[R]):
         return replace(said, verb="scan", warnings=(warning, *said.warnings))
 
     def _reading(self, context: Context, *, counting: bool = False) -> Scanning[R]:
-        schema, unit = schema_of(self.model), self.session.unit_of_work
+        schema = schema_of(self.model)
         shape = self._shape((schema,), counting=counting)
         chosen = plan_scan(
             schema,
@@ -93,9 +92,8 @@ class AskedOfAll(Asked[R]):
             consistent=self.is_consistent,
             needed=shape.attributes,
         )
-        notes_reads = unit is not None and unit.keeps_reads and chosen.index.kind != "global"
-        consistent = self.is_consistent or notes_reads
-        return Scanning(context, unit, shape, chosen, consistent, self.with_expired, self.parts)
+        unit = self.session.unit_of_work
+        return Scanning(context, unit, shape, chosen, self.is_consistent, self.with_expired, self.parts)
 
 
 class Scan(AskedOfAll[R]):
@@ -172,10 +170,7 @@ class Scan(AskedOfAll[R]):
     async def _run(self, most: int | None, *, counting: bool = False) -> Run[R]:
         context = await self.session.open()
         reading = self._reading(context, counting=counting)
-        if reading.unit is not None:
-            await confirm(
-                context, reading.unit, *(pending for _, pending in reading.unit.touching(schema_of(self.model)))
-            )
+        await reading.confirm()
         rate = self.units
         if self.portion is not None:
             rate = self.portion * await read_units_per_second(context, schema_of(self.model), reading.plan.index)

@@ -16,7 +16,6 @@ from lift_dynamorm.operations import raw
 from lift_dynamorm.operations.check import check_instance, check_key
 from lift_dynamorm.operations.context import Context
 from lift_dynamorm.operations.delete import delete_instance, delete_key
-from lift_dynamorm.operations.get import current_item
 from lift_dynamorm.operations.put import create, put
 from lift_dynamorm.operations.read import load_one
 from lift_dynamorm.operations.store import store
@@ -183,12 +182,7 @@ class Session(Reader):
         condition = self._condition(context, target, if_)
         planned = update_key(context, schema, key, key_values, assignments, values, condition, upsert=upsert)
         planned.returning = returning
-        current, unit = None, self._work.unit
-        if unit is not None:
-            current = await current_item(context, unit, schema, key, consistent=True)
-            planned = planned.renewed(current)
-            planned.check(current, context.prefix)
-        after = await store(context, unit, planned, current)
+        after = await store(context, self._work.unit, planned)
         return await load_one(context, schema, after) if returning and after is not None else None
 
     async def delete(

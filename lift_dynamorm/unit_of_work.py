@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lift_dynamorm.conditions import Condition, Every, Literal, Name, attributes, every, joined, sort_value
+from lift_dynamorm.conditions import Condition, Literal, Name, attributes, conjuncts, every, joined, sort_value
 from lift_dynamorm.errors import TransactionTooLarge, UsageError
 from lift_dynamorm.model import note_shown, remember, shown_fields, stored_item
 from lift_dynamorm.updates import Change, IfNotExists, Sum, apply, is_plain, reads, sources
@@ -235,7 +235,7 @@ def _joined_guard(known: Pending, write: Write) -> Condition | None:
     settled = {str(change.target.parts[0]) for change in whole if first.returning or is_plain(change)}
     written = {str(c.target.parts[0]) for c in first.changes}
     more = []
-    for test in write.guard.tests if isinstance(write.guard, Every) else (write.guard,):
+    for test in conjuncts(write.guard):
         looked_at = attributes(test)
         if not looked_at & written:
             more.append(test)

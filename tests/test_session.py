@@ -18,11 +18,16 @@ from lift_dynamorm import (
     SessionClosed,
     SyncSession,
     TenantMissing,
+    Unique,
+    UniqueViolation,
     UsageError,
     Version,
     VersionConflict,
 )
 from lift_dynamorm.model import stored_item
+from lift_dynamorm.transport.faults import RecordingTransport
+from lift_dynamorm.transport.local import LocalTransport
+from tests.wire import ValidatingTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -299,6 +304,32 @@ def test_messages_of_updates(opened: Open) -> None:
     (part,) = s.scan(Inn).only("price", "beds").all()
     with pytest.raises(UsageError, match="`address` was not read"):
         s.put(part)
+
+
+class Handle(Model, table="handles"):
+    id: PartitionKey[str]
+    name: Unique[str]
+    seen: int = 0
+
+
+@pytest.mark.parametrize("changes", [{"seen": F.seen + 1}, {"name": "b"}, {"name": "b", "seen": F.seen + 1}])
+@pytest.mark.parametrize("returning", [True, False])
+def test_an_update_by_key_reads_once_in_a_transaction(changes: dict[str, Any], returning: Any) -> None:
+    transport = RecordingTransport(ValidatingTransport(LocalTransport()))
+    db = Database(transport=transport)
+    db.sync.create_tables(Handle)
+    s = db.sync.session()
+    s.create(Handle(id="1", name="a"))
+    transport.calls.clear()
+    with s.transaction():
+        s.update(Handle, {"id": "1"}, returning=returning, **changes)
+        s.update(Handle, {"id": "1"}, returning=returning, name="c")
+    assert [operation for operation, _ in transport.calls] == ["GetItem", "TransactWriteItems"]
+    assert transport.calls[0][1]["ConsistentRead"] is True
+    s.create(Handle(id="2", name="a"))
+    s.create(Handle(id="3", name="b"))
+    with pytest.raises(UniqueViolation):
+        s.create(Handle(id="4", name="c"))
 
 
 def test_what_is_no_transport_is_refused() -> None:

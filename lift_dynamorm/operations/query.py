@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import orjson
 
-from lift_dynamorm.conditions import Every, Name, Placeholders, attributes, evaluate, render, sort_value
+from lift_dynamorm.conditions import Name, Placeholders, attributes, conjuncts, evaluate, render, sort_value
 from lift_dynamorm.operations.batch import CONCURRENCY, MAX_KEYS, get_items
 from lift_dynamorm.operations.get import confirm
 from lift_dynamorm.operations.read import note_read
@@ -44,14 +44,14 @@ class Chunk(NamedTuple):
 class Reading(Generic[R]):
     """A query as it is carried out; raises what `Context.send` raises.
 
-    unit: the open transaction. expired: give items whose time to live is over, too.
+    unit: the open transaction. is_consistent: the caller said so. expired: give items whose time to live is over, too.
     """
 
     context: Context
     unit: UnitOfWork | None
     shape: Shape[R]
     plan: Plan
-    consistent: bool
+    is_consistent: bool
     expired: bool
 
     # -- the request ---------------------------------------------------------------------------------------------------
@@ -74,10 +74,9 @@ class Reading(Generic[R]):
 
     def _asked(self) -> tuple[dict[str, Any], Placeholders]:
         plan, to = self.plan, Placeholders()
-        tests = plan.key.tests if isinstance(plan.key, Every) else (plan.key,)
         payload: dict[str, Any] = {
             "TableName": self.context.table(self._schema),
-            "KeyConditionExpression": " AND ".join(render(test, to) for test in tests),
+            "KeyConditionExpression": " AND ".join(render(test, to) for test in conjuncts(plan.key)),
         }
         if plan.index.name is not None:
             payload["IndexName"] = plan.index.name
@@ -102,6 +101,11 @@ class Reading(Generic[R]):
         return needed
 
     @property
+    def consistent(self) -> bool:
+        """Read what was written last: where that was said, or reads are conditions of the commit and the index can."""
+        return self.is_consistent or (self._notes_reads and self.plan.index.kind != "global")
+
+    @property
     def fingerprint(self) -> bytes:
         """What a cursor is bound to: models, index, conditions and order, whatever is read of the items."""
         payload, to = self._asked()
@@ -123,8 +127,7 @@ class Reading(Generic[R]):
 
         wanted: how many items the caller will take. start: the place after which to begin.
         """
-        if self.unit is not None:
-            await confirm(self.context, self.unit, *(pending for _, pending in self.unit.touching(self._schema)))
+        await self.confirm()
         overlay = _Overlay(self, start)
         size = self.page_size(wanted)
         async for answer in self._answers(self.request(), size, start):
@@ -142,6 +145,11 @@ class Reading(Generic[R]):
             size.note(read=answer["ScannedCount"], given=given)
         if overlay.touched:
             yield overlay.rest()
+
+    async def confirm(self) -> None:
+        """Read what is stored where the transaction's own writes, which are to be given, are not sure of it."""
+        if self.unit is not None:
+            await confirm(self.context, self.unit, *(pending for _, pending in self.unit.touching(self._schema)))
 
     async def give(self, items: Sequence[Item]) -> list[R]:
         """Make of stored items what the caller is given."""

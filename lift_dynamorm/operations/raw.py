@@ -15,10 +15,9 @@ from lift_dynamorm.errors import (
     OutcomeUnknown,
     RequestRefused,
     TransactionCanceled,
-    TransactionConflict,
     UsageError,
     service_error,
-    transaction_condition_failed,
+    transaction_canceled,
 )
 from lift_dynamorm.model import Model, schema_of
 from lift_dynamorm.operations.read import load, visible
@@ -250,14 +249,12 @@ def _failure(operation: str, error: RequestRefused) -> DynamORMError | None:
     failed = _condition(operation, error.code.removesuffix("Exception"), error.answer)
     if failed is None or not error.maybe_applied:
         return failed
-    unknown = OutcomeUnknown(
+    return OutcomeUnknown(
         f"{operation}: an answer was lost, and the condition may fail because the write was made; read the item to see",
         operation=operation,
         code=error.code,
         answer=error.answer,
     )
-    unknown.maybe_applied = True
-    return unknown
 
 
 def _condition(operation: str, code: str, answer: Mapping[str, Any]) -> ConditionFailed | None:
@@ -275,10 +272,4 @@ def _canceled(operation: str, error: RequestRefused) -> TransactionCanceled:
         answer = {"__type": code, "message": reason.get("Message") or code}
         failed = _condition(operation, code, reason) or service_error(operation, status=400, answer=answer)
         reasons.append(None if code == "None" else failed)
-    conditions = [reason for reason in reasons if isinstance(reason, ConditionFailed)]
-    message = f"the transaction was canceled, and nothing was written: {error}"
-    if conditions:
-        return transaction_condition_failed(message, reasons, conditions)
-    codes = {getattr(reason, "code", "") for reason in reasons if reason is not None}
-    kind = TransactionConflict if codes == {"TransactionConflict"} else TransactionCanceled
-    return kind(message, reasons=reasons)
+    return transaction_canceled(f"the transaction was canceled, and nothing was written: {error}", reasons)

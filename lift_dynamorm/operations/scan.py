@@ -16,6 +16,7 @@ from lift_dynamorm.conditions import (
     Placeholders,
     Predicate,
     attributes,
+    conjuncts,
     every,
     render,
 )
@@ -24,7 +25,7 @@ from lift_dynamorm.keys import SEPARATOR, TENANT_MARK
 from lift_dynamorm.limits import within_limits
 from lift_dynamorm.operations.concurrency import Race
 from lift_dynamorm.operations.query import Reading
-from lift_dynamorm.planner import Considered, Plan
+from lift_dynamorm.planner import Considered, Plan, unknown_index
 from lift_dynamorm.restore import restorable
 from lift_dynamorm.unit_of_work import identity
 
@@ -89,8 +90,7 @@ def plan_scan(
     chosen = _index(schema, index)
     if consistent and chosen.kind == "global":
         raise QueryError(f"{chosen} is a global index, and cannot be read consistently; scan the table instead")
-    joined = every(conditions)
-    tests = joined.tests if isinstance(joined, Every) else () if joined is None else (joined,)
+    tests = conjuncts(every(conditions))
     stored = None
     if chosen.projected is not None:
         stored = chosen.projected.union(schema.key.attributes, chosen.attributes)
@@ -114,11 +114,12 @@ def plan_scan(
 
 
 def _index(schema: Schema[Any], name: str | None) -> Index:
+    if name is None:
+        return schema.key
     for index in (schema.key, *schema.indexes):
-        if name is None or name == str(index):
+        if name == str(index):
             return index
-    names = ", ".join(str(index) for index in (schema.key, *schema.indexes))
-    raise QueryError(f"{schema.name} has no index {name!r}; it has {names}")
+    raise unknown_index(schema, name)
 
 
 def _check_holds(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 async def store(context: Context, unit: UnitOfWork | None, write: Write, before: Item | None = None) -> Item | None:
     """Send a write, or enroll it where a transaction is open. Returns the item as it is then.
 
-    before: the item as stored, as far as the caller knows.
+    before: the item as the instance that is updated was read.
     """
     if unit is not None:
         return await _enroll(context, unit, write, before)
@@ -38,12 +38,14 @@ async def _enroll(context: Context, unit: UnitOfWork, write: Write, before: Item
     mark = unit.mark()
     try:
         unique = write.schema.uniques and touched(write)
-        if unique and write.verb != "create":
+        by_key = write.kind == "update" and write.instance is None
+        if by_key or (unique and write.verb != "create"):
             before = await current_item(context, unit, write.schema, write.key, consistent=True)
+            write = write.renewed(before)
             write.check(before, context.prefix)
             pin(write, before)
         after = unit.add(write, before, context.prefix)
-        for claim in claims(context, write, None if write.verb == "create" else before, after) if unique else ():
+        for claim in claims(context, write, before, after) if unique else ():
             unit.add(claim, None, context.prefix)
         await _show(context, write)
         unit.note_changes()

@@ -19,7 +19,7 @@ from lift_dynamorm.errors import (
     TransactionConflict,
     TransactionTooLarge,
     service_error,
-    transaction_condition_failed,
+    transaction_canceled,
 )
 from lift_dynamorm.operations.unique import Claim
 from lift_dynamorm.unit_of_work import identity
@@ -71,32 +71,20 @@ async def _send(context: Context, writes: Sequence[Write]) -> None:
         if error.code == "TransactionCanceledException":
             failure = canceled(writes, error, context.prefix)
         if error.maybe_applied and isinstance(failure, ServiceError | TransactionConflict):
-            raise _unknown(error) from failure
+            raise OutcomeUnknown(
+                f"the answer to the transaction was lost, and it may have been applied; read to find out: {error}",
+                operation=error.operation,
+            ) from failure
         raise failure from None
-
-
-def _unknown(error: ServiceError) -> OutcomeUnknown:
-    unknown = OutcomeUnknown(
-        f"the answer to the transaction was lost, and it may have been applied; read to find out: {error}",
-        operation=error.operation,
-    )
-    unknown.maybe_applied = True
-    return unknown
 
 
 def canceled(writes: Sequence[Write], error: ServiceError, prefix: str) -> TransactionCanceled:
     """Map DynamoDB's cancellation reasons to the writes they belong to."""
     given: Sequence[Mapping[str, Any]] = error.answer.get("CancellationReasons") or ()
     reasons = _with_claims(writes, [_reason(w, reason, prefix) for w, reason in zip(writes, given, strict=False)])
-    causes = [reason for reason in reasons if reason is not None]
-    conditions = [cause for cause in causes if not isinstance(cause, ServiceError)]
     text = "; ".join(f"operation {n}: {reason}" for n, reason in enumerate(reasons, 1) if reason is not None)
     message = f"the transaction was canceled, and nothing was written: {text or error}"
-    if conditions:
-        return transaction_condition_failed(message, reasons, conditions)
-    if causes and all(isinstance(c, ServiceError) and c.code == "TransactionConflict" for c in causes):
-        return TransactionConflict(message, reasons=reasons)
-    return TransactionCanceled(message, reasons=reasons)
+    return transaction_canceled(message, reasons)
 
 
 def _with_claims(writes: Sequence[Write], reasons: Sequence[DynamORMError | None]) -> list[DynamORMError | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lift_dynamorm.errors import RequestRefused, TransactionCanceled, TransactionConflict, TransactionTooLarge
+from lift_dynamorm.errors import RequestRefused, TransactionTooLarge, transaction_canceled
 from lift_dynamorm.operations.batch import locate
 from lift_dynamorm.operations.lookup import Lookup
 from lift_dynamorm.operations.transact import refusal
@@ -13,7 +13,7 @@ from lift_dynamorm.unit_of_work import MAX_OPERATIONS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from lift_dynamorm.errors import ServiceError
+    from lift_dynamorm.errors import ServiceError, TransactionCanceled
     from lift_dynamorm.key import Key
     from lift_dynamorm.model import Model
     from lift_dynamorm.operations.context import Context
@@ -61,8 +61,5 @@ def _reason(operation: str, model: type[Model], reason: Mapping[str, Any]) -> Se
 
 
 def _canceled(error: RequestRefused, reasons: Sequence[ServiceError | None]) -> TransactionCanceled:
-    causes = [reason for reason in reasons if reason is not None]
     text = "; ".join(f"key {n}: {reason}" for n, reason in enumerate(reasons, 1) if reason is not None)
-    message = f"the transaction was canceled, and nothing was read: {text or error}"
-    conflict = bool(causes) and all(cause.code == "TransactionConflict" for cause in causes)
-    return (TransactionConflict if conflict else TransactionCanceled)(message, reasons=reasons)
+    return transaction_canceled(f"the transaction was canceled, and nothing was read: {text or error}", reasons)

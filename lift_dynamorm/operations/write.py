@@ -57,7 +57,7 @@ class Write:
 
     kind: ``put``, ``update``, ``delete``, or ``check``, which writes nothing. verb: what the caller said, for messages.
     guard: what must hold of the item as it is. expected: the version the caller holds, None without a lock.
-    seen: the part of the guard that says that the item is still what the transaction has read.
+    seen: the part of the guard that says that the item is still as the transaction, or the instance, has read it.
     now: when the write was planned; an item whose time to live was over then counts as absent.
     stamps: field values that the instance takes on once the write is done.
     key_values: the fields of the key, where there is no instance. returning: the caller is shown the outcome.
@@ -189,12 +189,10 @@ class Write:
             assign(self.instance, {made: self.stamps[made]})
 
     def _unknown(self, error: RequestRefused) -> OutcomeUnknown:
-        unknown = OutcomeUnknown(
+        return OutcomeUnknown(
             f"the answer to the {self.verb} of {self.schema.name} was lost; read it to see whether it was applied",
             operation=error.operation,
         )
-        unknown.maybe_applied = True
-        return unknown
 
     # -- the outcome ---------------------------------------------------------------------------------------------------
 
