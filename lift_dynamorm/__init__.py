@@ -42,7 +42,7 @@ from lift_dynamorm.expressions import F
 from lift_dynamorm.fields import TTL, CreatedAt, Generated, Null, PartitionKey, SortKey, Unique, UpdatedAt, Version
 from lift_dynamorm.hooks import WriteEvent
 from lift_dynamorm.ids import new_id
-from lift_dynamorm.indexes import GSI, LSI, Table
+from lift_dynamorm.indexes import GSI, LSI
 from lift_dynamorm.key import Found, Key
 from lift_dynamorm.model import Model
 from lift_dynamorm.operations.scan import ScanProgress
@@ -50,6 +50,7 @@ from lift_dynamorm.query import Page, Query
 from lift_dynamorm.scan import Scan
 from lift_dynamorm.session import Session
 from lift_dynamorm.sync import SyncBatch, SyncDatabase, SyncQuery, SyncScan, SyncSession
+from lift_dynamorm.table import OnDemand, Provisioned, Table, TableSettings
 
 __all__ = [
     "GSI",
@@ -81,9 +82,11 @@ __all__ = [
     "Key",
     "Model",
     "Null",
+    "OnDemand",
     "OutcomeUnknown",
     "Page",
     "PartitionKey",
+    "Provisioned",
     "Query",
     "QueryError",
     "RequestRefused",
@@ -100,6 +103,7 @@ __all__ = [
     "SyncScan",
     "SyncSession",
     "Table",
+    "TableSettings",
     "TenantError",
     "TenantForbidden",
     "TenantMissing",

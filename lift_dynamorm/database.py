@@ -16,7 +16,8 @@ from lift_dynamorm.model import Model
 from lift_dynamorm.reader import check_tenant
 from lift_dynamorm.session import Session
 from lift_dynamorm.sync import SyncDatabase
-from lift_dynamorm.tables import create_tables
+from lift_dynamorm.table import TableSettings
+from lift_dynamorm.tables import Tables
 from lift_dynamorm.transport import Transport
 from lift_dynamorm.transport.retry import RetryTransport
 
@@ -47,6 +48,7 @@ class Database:
     database adds the retries.
     region, profile: as in the AWS command line, instead of what the environment says.
     table_names: how the tables of the models are called here: ``{"app": "app-production"}``, or a function.
+    table_settings: how they are set up here, over what the models say: for all, or by the models' name of each.
     cursor_keys: secrets that sign page cursors; the first signs, all are accepted. Without, the environment's
     ``LIFT_DYNAMORM_CURSOR_KEY`` (comma separated), else a random one, and cursors are good in this process only.
     cursor_lifetime: seconds for which a cursor is good.
@@ -66,6 +68,7 @@ class Database:
         region: str | None = None,
         profile: str | None = None,
         table_names: Mapping[str, str] | Callable[[str], str] | None = None,
+        table_settings: TableSettings | Mapping[str, TableSettings] | None = None,
         cursor_keys: Sequence[str | bytes] = (),
         cursor_lifetime: float = _DAY,
         timeout: float | None = None,
@@ -90,6 +93,7 @@ class Database:
         else:
             names = dict(table_names or {})
             self.table_name = lambda name: names.get(name, name)
+        self.table_settings: Callable[[str], TableSettings] = _table_settings(table_settings)
         self.cursors: CursorSigner = CursorSigner(_cursor_keys(cursor_keys), cursor_lifetime, lambda: now().timestamp())
         self.write_hooks: Hooks = Hooks()
         self.read_hooks: Hooks = Hooks()
@@ -144,9 +148,13 @@ class Database:
 
         return add
 
+    def tables(self, *models: type[Model]) -> Tables:
+        """Give the tables of models, to plan, create, change, describe and delete."""
+        return Tables(self, self.transport, models)
+
     async def create_tables(self, *models: type[Model]) -> None:
-        """Create the tables of models that do not exist yet, and wait until they are active."""
-        await create_tables(self, self.transport, models)
+        """Create the tables of models that do not exist yet, and verify the others: ``tables(...).ensure()``."""
+        await self.tables(*models).ensure()
 
     async def aclose(self) -> None:
         """Close the connections; the database may be used again afterwards."""
@@ -181,6 +189,14 @@ def _with_retries(transport: Transport, timeout: float | None) -> RetryTransport
     if not isinstance(transport, Transport):
         raise UsageError(f"{type(transport).__name__} is no transport; wrap a boto3 client: BotoTransport(client)")
     return RetryTransport(transport, timeout=10.0 if timeout is None else timeout)
+
+
+def _table_settings(given: TableSettings | Mapping[str, TableSettings] | None) -> Callable[[str], TableSettings]:
+    if given is None or isinstance(given, TableSettings):
+        for_all = given or TableSettings()
+        return lambda _: for_all
+    by_name = dict(given)
+    return lambda name: by_name.get(name, TableSettings())
 
 
 def _cursor_keys(given: Sequence[str | bytes]) -> list[bytes]:

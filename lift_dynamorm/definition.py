@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from lift_dynamorm.annotations import FieldSchema, codec_of, field_schema
 from lift_dynamorm.codec import EPOCH, EPOCH_SECONDS, Codec
-from lift_dynamorm.errors import DefinitionError
+from lift_dynamorm.errors import DefinitionError, did_you_mean
 from lift_dynamorm.expressions import Path
 from lift_dynamorm.fields import (
     CREATED_AT,
@@ -23,7 +22,7 @@ from lift_dynamorm.fields import (
     VERSION,
     Role,
 )
-from lift_dynamorm.indexes import GSI, LSI, Index, KeyAttribute, Table
+from lift_dynamorm.indexes import GSI, LSI, Index, KeyAttribute
 from lift_dynamorm.keys import KeyTemplate, Part
 from lift_dynamorm.schema import Roles, Schema
 
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from lift_dynamorm.indexes import Key
+    from lift_dynamorm.table import Table
 
 MAX_GLOBAL_INDEXES = 20
 MAX_LOCAL_INDEXES = 5
@@ -275,8 +275,7 @@ class _Compiler:
     def _known(self, name: str, where: str) -> FieldSchema:
         field = self.fields.get(name)
         if field is None:
-            close = get_close_matches(name, self.fields, 1)
-            mend = f"did you mean `{close[0]}`?" if close else f"the fields are {', '.join(self.fields)}"
+            mend = did_you_mean(name, self.fields, "the fields are")
             raise DefinitionError(f"{where}: there is no field `{name}`; {mend}")
         return field
 

@@ -21,9 +21,16 @@ DynamORMError
 ├── TransactionCanceled          a transaction that wrote nothing; one reason per operation
 │   ├── TransactionConditionFailed   (also a ConditionFailed, and the class all failing operations have in common)
 │   └── TransactionConflict          another transaction was writing the same item
+├── TableError                   a table that is not what it would have to be
+│   └── TablesDiffer             tables that are not as the models say; carries the plan
 ├── TenantError
 │   ├── TenantMissing            no tenant: the caller is not identified
 │   └── TenantForbidden          a tenant that this caller may not act for
+├── MigrationError               the migrations cannot be run as they stand; it says what to do
+│   ├── MigrationLocked          another runner is at work on this table
+│   ├── MigrationChanged         the file of a migration changed after it was applied
+│   ├── MigrationFailed          a step raised; what it has done is kept, and `up` goes on from there
+│   └── LeaseLost                another runner has taken over: this one writes nothing more
 ├── CredentialsError             no AWS credentials, or they cannot be refreshed
 └── ServiceError                 what DynamoDB, or the way to it, answered
     ├── RequestRefused           DynamoDB refused the request (validation, access, a missing table ...)
@@ -182,6 +189,18 @@ class TransactionConflict(TransactionCanceled):
     """Another write to one of the items was in progress, until the deadline."""
 
 
+class TableError(DynamORMError):
+    """A table is not what it would have to be for what was asked."""
+
+
+class TablesDiffer(TableError):
+    """Tables are not as the models say; `plan` says what there is to do."""
+
+    def __init__(self, message: str, plan: Any = None) -> None:
+        super().__init__(message)
+        self.plan = plan
+
+
 class TenantError(DynamORMError):
     """A tenant is needed and cannot be had."""
 
@@ -192,6 +211,28 @@ class TenantMissing(TenantError):
 
 class TenantForbidden(TenantError):
     """The caller may not act for this tenant."""
+
+
+class MigrationError(DynamORMError):
+    """The migrations cannot be run as they stand."""
+
+
+class MigrationLocked(MigrationError):
+    """Another runner is at work on the table, or has died less than a lease ago; `holder` says which."""
+
+    holder: str = ""
+
+
+class MigrationChanged(MigrationError):
+    """The file of a migration is not the one that was applied."""
+
+
+class MigrationFailed(MigrationError):
+    """A step of a migration raised; the cause is what it raised. What was done is kept."""
+
+
+class LeaseLost(MigrationError):
+    """Another runner has taken the migrations over, or this one could not renew its lease in time."""
 
 
 class CredentialsError(DynamORMError):

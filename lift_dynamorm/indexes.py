@@ -1,4 +1,4 @@
-"""Where a model lives: its table and its secondary indexes, as declared and as compiled."""
+"""Secondary indexes, as declared and as compiled."""
 
 from __future__ import annotations
 
@@ -20,15 +20,6 @@ Key = str | Path | Sequence[Path]
 
 MAX_PARTITION_BYTES = 2048
 MAX_SORT_BYTES = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table, and what its key attributes are called for models with key templates."""
-
-    name: str
-    pk: str = "pk"
-    sk: str = "sk"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from pydantic import BaseModel
 
 from lift_dynamorm.definition import Definition, compile_schema
 from lift_dynamorm.errors import DefinitionError, UsageError
-from lift_dynamorm.indexes import GSI, LSI, Table
+from lift_dynamorm.indexes import GSI, LSI
+from lift_dynamorm.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from lift_dynamorm.indexes import Index, KeyAttribute, Table
+    from lift_dynamorm.indexes import Index, KeyAttribute
+    from lift_dynamorm.table import Table
 
     Wire = dict[str, Any]
     Item = dict[str, Wire]

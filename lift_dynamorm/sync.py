@@ -12,7 +12,7 @@ from lift_dynamorm.model import Model, schema_of
 from lift_dynamorm.operations.concurrency import drive
 from lift_dynamorm.query import AskedByKey, Page, Query
 from lift_dynamorm.scan import AskedOfAll, Scan
-from lift_dynamorm.tables import create_tables
+from lift_dynamorm.tables import SyncTables, Tables
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
@@ -456,9 +456,13 @@ class SyncDatabase:
         """Open a session outside of every tenant; see `Database.unscoped`."""
         return self._database.unscoped(reason).sync
 
+    def tables(self, *models: type[Model]) -> SyncTables:
+        """Give the tables of models; see `Database.tables`."""
+        return SyncTables(Tables(self._database, self._database.transport.blocking, models))
+
     def create_tables(self, *models: type[Model]) -> None:
         """Create the tables of models that do not exist yet; see `Database.create_tables`."""
-        drive(create_tables(self._database, self._database.transport.blocking, models))
+        self.tables(*models).ensure()
 
     def close(self) -> None:
         """Close the connections."""

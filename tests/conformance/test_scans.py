@@ -24,7 +24,7 @@ from lift_dynamorm import (
     VersionConflict,
 )
 from lift_dynamorm.errors import RequestRefused
-from lift_dynamorm.tables import table_requests
+from lift_dynamorm.tables import specifications
 
 from .conftest import session_of
 from .models import DAY, Blob, Counter, Note, Order, Plain, Reading, User
@@ -547,7 +547,7 @@ async def test_a_share_of_what_an_on_demand_table_has(opened: Open) -> None:
 async def test_a_share_of_what_is_provisioned(
     opened: Open, db: Database, way: str, page_by_page: list[float], index: str, units: int
 ) -> None:
-    (request,) = table_requests([Card])
+    request = specifications([Card])[0].request()
     request |= {"BillingMode": "PROVISIONED", "ProvisionedThroughput": provisioned(10)}
     request["GlobalSecondaryIndexes"] = [
         {**made, "ProvisionedThroughput": provisioned(40)} for made in request["GlobalSecondaryIndexes"]

@@ -11,7 +11,7 @@ import yaml  # type: ignore[import-untyped]  # its types are a package of their 
 
 from lift_dynamorm import Database
 from lift_dynamorm.model import schema_of
-from lift_dynamorm.tables import table_requests
+from lift_dynamorm.tables import specifications
 from lift_dynamorm.transport.local import LocalTransport
 from tests.wire import check
 
@@ -62,7 +62,7 @@ def by_name(definitions: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def test_the_table_is_the_one_the_model_needs(table: Resource) -> None:
-    (request,) = table_requests([User])
+    request = specifications([User])[0].request()
     made = {name: value for name, value in table["Properties"].items() if not name.startswith("PointInTime")}
     made["AttributeDefinitions"] = by_name(made["AttributeDefinitions"])
     wanted = {**request, "AttributeDefinitions": by_name(request["AttributeDefinitions"])}

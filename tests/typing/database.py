@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, assert_type
 
 from lift_dynamorm import Database, Session, SyncDatabase, SyncSession, WriteEvent
-from lift_dynamorm.tables import table_requests
+from lift_dynamorm.tables import TableSpec, specifications
 from lift_dynamorm.transport import Transport
 from lift_dynamorm.transport.boto import BotoTransport
 from lift_dynamorm.transport.faults import DropAfterSend, FaultTransport, On, RecordingTransport
@@ -65,7 +65,7 @@ async def tables(db: Database) -> None:
     db.sync.create_tables(User, Note)
     await db.aclose()
     db.sync.close()
-    assert_type(table_requests([User, Note]), list[dict[str, Any]])
+    assert_type(specifications([User, Note]), tuple[TableSpec, ...])
     await db.create_tables(str)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
