@@ -171,7 +171,7 @@ class Path(_Comparable, _Countable):
         self.parts: tuple[str | int, ...] = parts
 
     def __getattr__(self, name: str) -> Path:
-        if name.startswith("__"):
+        if name.startswith("_"):  # what a notebook or a debugger asks for; an attribute that is called so is F[name]
             raise AttributeError(name)
         return Path((*self.parts, name))
 
@@ -289,7 +289,7 @@ class _Fields:
     __slots__ = ()
 
     def __getattr__(self, name: str) -> Path:
-        if name.startswith("__"):
+        if name.startswith("_"):  # what a notebook or a debugger asks for; an attribute that is called so is F[name]
             raise AttributeError(name)
         return Path((name,))
 

@@ -54,7 +54,8 @@ class TableSettings:
     """How a table is set up. What is None is not managed: a new table has DynamoDB's default, one that is there keeps
     what it has.
 
-    capacity: of the table, and of its global indexes unless `index_capacity` names them. A new table is on demand.
+    capacity: of the table; what is provisioned is so for each of its global indexes too, and the limits of what is on
+    demand are the table's own, unless `index_capacity` names an index. A new table is on demand.
     stream: what the records of its stream hold, False for no stream.
     point_in_time_recovery: True for 35 days, a number of days from 1 to 35, False for none.
     encryption: ``"AWS_OWNED"``, ``"AWS_MANAGED"``, or a KMS key by its id or ARN; not by an alias, which a table does
@@ -123,11 +124,12 @@ class TableSettings:
         return TableSettings(**said)
 
     def under(self, over: TableSettings) -> TableSettings:
-        """Return these settings, with what `over` says in their place."""
+        """Return these settings, with what `over` says in their place; its capacity goes with that of the indexes."""
         said = {setting.name: getattr(over, setting.name) for setting in fields(over)}
-        if over.capacity is None:
-            del said["index_capacity"], said["capacity"]
-        return replace(self, **{name: value for name, value in said.items() if value is not None})
+        said = {name: value for name, value in said.items() if value is not None}
+        if over.capacity is not None:
+            said["index_capacity"] = over.index_capacity
+        return replace(self, **said)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lift_dynamorm.errors import DeadlineExceeded, RequestRefused, TableError, TablesDiffer
 from lift_dynamorm.tables.live import read_table
-from lift_dynamorm.tables.plan import asked_settings, next_step
+from lift_dynamorm.tables.plan import COMPLETING, asked_settings, next_step
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -87,8 +87,9 @@ class Apply:
                     "where it is",
                     operation="UpdateTable",
                 )
+            if not moved:
+                await self._transport.sleep(pause)
             pause = 0.05 if moved else min(pause * 1.5, 5.0)
-            await self._transport.sleep(pause)
 
     async def _advance(self, table: _Table) -> bool:
         """Take a table one step further; True where it has arrived."""
@@ -120,7 +121,9 @@ class Apply:
 
     def _next(self, spec: TableSpec, live: LiveTable | None) -> Step | None:
         step = next_step(spec, live, self._drop)
-        if step is not None and self._approved is not None and step not in self._approved:
+        if step is None or self._approved is None or step in self._approved:
+            return step
+        if step.kind not in COMPLETING:
             raise TablesDiffer(f"{step}: this was not in the plan; the table has changed since. Plan anew")
         return step
 

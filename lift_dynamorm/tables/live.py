@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lift_dynamorm.errors import RequestRefused
-from lift_dynamorm.table import AWS_OWNED, MAX_RECOVERY_DAYS, OnDemand, Provisioned, TableSettings, Throughput
+from lift_dynamorm.table import (
+    AWS_MANAGED,
+    AWS_OWNED,
+    MAX_RECOVERY_DAYS,
+    OnDemand,
+    Provisioned,
+    TableSettings,
+    Throughput,
+)
 from lift_dynamorm.tables.specification import IndexSpec, TableSpec
 
 if TYPE_CHECKING:
@@ -203,7 +211,8 @@ def _encryption(description: Payload) -> str:
     given = description.get("SSEDescription") or {}
     if given.get("Status", "DISABLED") in ("DISABLED", "DISABLING"):
         return AWS_OWNED
-    return str(given.get("KMSMasterKeyArn", "KMS"))
+    key = str(given.get("KMSMasterKeyArn", AWS_MANAGED))
+    return AWS_MANAGED if "alias/" in key else key  # AWS tells the key; emulators tell the alias as well
 
 
 class _Reader:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lift_dynamorm.definition import MAX_GLOBAL_INDEXES, MAX_LOCAL_INDEXES
@@ -170,9 +170,10 @@ def _merged(name: str, schemas: list[Schema[Any]], over: TableSettings) -> Table
     if unknown:
         raise DefinitionError(f"index_capacity of table {name!r} names no global index of it: {_listed(unknown)}")
     of_kind: dict[str, dict[str, IndexSpec]] = {"global": {}, "local": {}}
+    for_all = settings.capacity if not isinstance(settings.capacity, OnDemand) else OnDemand()
     for index_name, (kind, spec, _) in declared.items():
-        capacity = of_indexes.get(index_name, settings.capacity) if kind == "global" else None
-        of_kind[kind][index_name] = IndexSpec(spec.name, spec.keys, spec.projected, capacity)
+        capacity = of_indexes.get(index_name, for_all) if kind == "global" else None
+        of_kind[kind][index_name] = replace(spec, capacity=capacity)
     for kind, most in (("global", MAX_GLOBAL_INDEXES), ("local", MAX_LOCAL_INDEXES)):
         if len(of_kind[kind]) > most:
             raise DefinitionError(

@@ -20,6 +20,7 @@ from lift_dynamorm.errors import (
     service_error,
 )
 
+from .endpoint import STREAM_OPERATIONS
 from .retry import reads
 
 if TYPE_CHECKING:
@@ -28,23 +29,22 @@ if TYPE_CHECKING:
 
     from . import Payload
 
-_STREAM_OPERATIONS = frozenset({"DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"})
-
 
 class BotoTransport:
     """Send through a boto3 client, or through clients made from a boto3 or botocore session.
 
     A client is used as it is and is not closed; make it with
-    ``Config(retries={"total_max_attempts": 1})``, or boto3 retries within our retries. A client's own DynamoDB Streams
-    cannot be reached through it: give a session for those. None is a new session with the environment's settings.
+    ``Config(retries={"total_max_attempts": 1})``, or boto3 retries within our retries. A client reaches no DynamoDB
+    Streams: give a session for those, or as `streams` a client of ``dynamodbstreams``. None is a new session with the
+    environment's settings.
 
     `send` runs boto3 in a thread, as many at once as the client has pooled connections; at the deadline it stops
     waiting, while the thread goes on until boto3's own timeouts. `blocking` calls boto3 in the caller's thread, where
     only boto3's timeouts apply.
     """
 
-    def __init__(self, client_or_session: Any = None, /) -> None:
-        self._clients = _Clients(client_or_session)
+    def __init__(self, client_or_session: Any = None, /, *, streams: Any = None) -> None:
+        self._clients = _Clients(client_or_session, streams)
         self._blocking = _BlockingBotoTransport(self._clients)
 
     @property
@@ -100,7 +100,7 @@ def _time_left(operation: str, deadline: float | None) -> float | None:
 class _Clients:
     """The boto3 clients and threads that a transport and its blocking twin share; made when first needed."""
 
-    def __init__(self, client_or_session: Any) -> None:
+    def __init__(self, client_or_session: Any, streams: Any) -> None:
         meta = getattr(client_or_session, "meta", None)
         self._given = client_or_session if hasattr(meta, "service_model") else None
         self._session = None if self._given is not None else client_or_session
@@ -111,14 +111,16 @@ class _Clients:
                 "BotoTransport takes a boto3 DynamoDB client, a boto3 or botocore session, or nothing; it was given a"
                 f" {type(client_or_session).__qualname__}. Make a client with session.client('dynamodb')."
             )
+        self._streams = streams
         self._made: dict[str, Any] = {}
         self._executor: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
 
     def client(self, operation: str) -> Any:
-        if self._given is not None:
-            return self._given
-        service = "dynamodbstreams" if operation in _STREAM_OPERATIONS else "dynamodb"
+        service = "dynamodbstreams" if operation in STREAM_OPERATIONS else "dynamodb"
+        given = self._streams if service == "dynamodbstreams" and self._streams is not None else self._given
+        if given is not None:
+            return given
         client = self._made.get(service)
         return client if client is not None else self._make(service)
 
@@ -162,7 +164,8 @@ class _Clients:
             service = client.meta.service_model
             if operation not in service.operation_names:
                 raise UsageError(
-                    f"{operation} is not an operation of {service.service_name}; give BotoTransport a session."
+                    f"{operation} is not an operation of {service.service_name}; give BotoTransport a session, or"
+                    " streams=session.client('dynamodbstreams')."
                 )
             shapes = service.operation_model(operation)
             arguments = to_botocore(shapes.input_shape, payload)
@@ -177,6 +180,10 @@ class _Clients:
             _check_readable(operation, answer, metadata)
             converted: Payload = from_botocore(shapes.output_shape, answer) if shapes.output_shape is not None else {}
             return converted
+        except NotImplementedError as error:  # what moto raises for an operation that it does not know
+            raise RequestRefused(
+                f"{operation}: {error}", operation=operation, code="UnknownOperationException"
+            ) from error
         except exceptions.ClientError as error:
             raise _refused(operation, service, error.response) from error
         except parsers.ResponseParserError as error:
