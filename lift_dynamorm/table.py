@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lift_dynamorm.errors import DefinitionError
@@ -110,26 +110,6 @@ class TableSettings:
                 raise DefinitionError(
                     f"the tag {key!r}: a key has 1 to 128 characters and does not begin with aws:, a value at most 256"
                 )
-
-    def joined(self, other: TableSettings, *, mine: str, theirs: str) -> TableSettings:
-        """Join what two models say of one table; DefinitionError, naming both, where they contradict each other."""
-        said = {}
-        for setting in fields(self):
-            a, b = getattr(self, setting.name), getattr(other, setting.name)
-            if a is not None and b is not None and a != b:
-                raise DefinitionError(
-                    f"{mine} and {theirs} share a table, but not its {setting.name}: {a!r} and {b!r}; say it once"
-                )
-            said[setting.name] = b if a is None else a
-        return TableSettings(**said)
-
-    def under(self, over: TableSettings) -> TableSettings:
-        """Return these settings, with what `over` says in their place; its capacity goes with that of the indexes."""
-        said = {setting.name: getattr(over, setting.name) for setting in fields(over)}
-        said = {name: value for name, value in said.items() if value is not None}
-        if over.capacity is not None:
-            said["index_capacity"] = over.index_capacity
-        return replace(self, **said)
 
 
 @dataclass(frozen=True, slots=True)

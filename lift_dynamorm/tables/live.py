@@ -11,7 +11,6 @@ from lift_dynamorm.errors import RequestRefused
 from lift_dynamorm.table import (
     AWS_MANAGED,
     AWS_OWNED,
-    MAX_RECOVERY_DAYS,
     OnDemand,
     Provisioned,
     TableSettings,
@@ -233,7 +232,7 @@ class _Reader:
         recovery = answer.get("PointInTimeRecoveryDescription") or {}
         if recovery.get("PointInTimeRecoveryStatus") not in _ON:
             return False
-        return int(recovery.get("RecoveryPeriodInDays", MAX_RECOVERY_DAYS))
+        return recovery.get("RecoveryPeriodInDays") or True  # emulators do not tell the days
 
     async def tags(self) -> Mapping[str, str]:
         tags: dict[str, str] = {}

@@ -386,7 +386,7 @@ class _Difference:
     def _completing(self, time_to_live: str | None, has: bool | int | None, watched: frozenset[str]) -> None:
         self._time_to_live(time_to_live)
         wanted = self.wanted.settings.point_in_time_recovery
-        if wanted is not None and _days(wanted) != _days(has):
+        if wanted is not None and _days(wanted) != _days(has) and not (wanted and has is True):
             specification: Payload = {"PointInTimeRecoveryEnabled": bool(wanted)}
             if wanted and wanted is not True:
                 specification["RecoveryPeriodInDays"] = wanted

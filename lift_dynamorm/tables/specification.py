@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from lift_dynamorm.definition import MAX_GLOBAL_INDEXES, MAX_LOCAL_INDEXES
@@ -162,9 +162,9 @@ def _merged(name: str, schemas: list[Schema[Any]], over: TableSettings) -> Table
                 )
             ttl = (schema.expiry, schema.name)
         said = schema.table.settings
-        settings = settings.joined(said, mine=said_by, theirs=schema.name)
+        settings = _joined(settings, said, said_by, schema.name)
         said_by = schema.name if said != TableSettings() else said_by
-    settings = settings.under(over)
+    settings = _over(settings, over)
     of_indexes = settings.index_capacity or {}
     unknown = of_indexes.keys() - {i for i, (kind, *_) in declared.items() if kind == "global"}
     if unknown:
@@ -182,6 +182,28 @@ def _merged(name: str, schemas: list[Schema[Any]], over: TableSettings) -> Table
             )
     names = tuple(schema.name for schema in schemas)
     return TableSpec(name, keys, types, of_kind["global"], of_kind["local"], ttl[0] if ttl else None, settings, names)
+
+
+def _joined(settings: TableSettings, more: TableSettings, mine: str, theirs: str) -> TableSettings:
+    """Join what two models say of one table; DefinitionError, naming both, where they contradict each other."""
+    said = {}
+    for setting in fields(settings):
+        a, b = getattr(settings, setting.name), getattr(more, setting.name)
+        if a is not None and b is not None and a != b:
+            raise DefinitionError(
+                f"{mine} and {theirs} share a table, but not its {setting.name}: {a!r} and {b!r}; say it once"
+            )
+        said[setting.name] = b if a is None else a
+    return TableSettings(**said)
+
+
+def _over(settings: TableSettings, over: TableSettings) -> TableSettings:
+    """Put what `over` says in the place of what the models say; its capacity goes with that of the indexes."""
+    said = {setting.name: getattr(over, setting.name) for setting in fields(over)}
+    said = {name: value for name, value in said.items() if value is not None}
+    if over.capacity is not None:
+        said["index_capacity"] = over.index_capacity
+    return replace(settings, **said)
 
 
 def _keys(index: Index) -> KeyNames:

@@ -161,7 +161,7 @@ class SyncTables:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self.specs = tables.specs
+        self.specs: tuple[TableSpec, ...] = tables.specs
 
     def plan(self, *, drop: Collection[str] = ()) -> Plan:
         """Tell what there is to do; see `Tables.plan`."""

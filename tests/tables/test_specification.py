@@ -22,6 +22,7 @@ from lift_dynamorm import (
     TableSettings,
     UsageError,
 )
+from lift_dynamorm.model import schema_of
 from lift_dynamorm.tables import specifications
 
 from .models import FULL, model
@@ -165,7 +166,7 @@ def test_what_the_database_says_goes_over_the_models() -> None:
     assert of(production) == TableSettings(
         stream="NEW_IMAGE", deletion_protection=True, tags={"a": "b"}, point_in_time_recovery=7
     )
-    assert of({"others": production}) == of(None) == thing.__dynamorm_schema__.table.settings  # type: ignore[attr-defined]
+    assert of({"others": production}) == of(None) == schema_of(thing).table.settings
 
 
 def test_capacity_is_said_as_a_whole() -> None:

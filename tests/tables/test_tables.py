@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from lift_dynamorm.transport import Payload, Transport
     from tests.conftest import Engines
 
+    Of = Callable[..., Tables]
+
 NAMES = [*ENGINES, *(["endpoint"] if os.environ.get("LIFT_DYNAMORM_TEST_ENDPOINT") else [])]
 
 
@@ -78,7 +80,7 @@ def way(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def database(engine: str, engines: Engines) -> Database:
-    return Database(transport=RetryTransport(engines.transport(engine)), table_names=unique_tables())
+    return Database(transport=RetryTransport(engines.transport(engine), max_attempts=3), table_names=unique_tables())
 
 
 class AwaitedTables:
@@ -101,9 +103,6 @@ def tables(database: Database, way: str) -> Callable[..., Tables]:
         return db.tables(*models) if way == "async" else AwaitedTables(db.sync.tables(*models))
 
     return of
-
-
-Of = "Callable[..., Tables]"
 
 
 def drops(tables: Tables, *things: str) -> list[str]:
@@ -260,7 +259,7 @@ async def test_a_new_index_holds_what_was_there(database: Database, tables: Of, 
         session.put(old(id=str(n), at="x", a="even" if n % 2 == 0 else "odd"))
     await tables(new).apply()
     found = session.query(new).where(F.a == "even").all()
-    assert {int(thing.id) for thing in found} == set(range(0, 30, 2))
+    assert {int(thing.model_dump()["id"]) for thing in found} == set(range(0, 30, 2))
 
 
 async def test_ensure_changes_nothing_that_is_there(tables: Of) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, assert_type
+from typing import assert_type
 
 from lift_dynamorm import Database, Session, SyncDatabase, SyncSession, WriteEvent
 from lift_dynamorm.tables import TableSpec, specifications
