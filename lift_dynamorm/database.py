@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from lift_dynamorm.reader import Tenant
+    from lift_dynamorm.streams.stream import Start, Stream
 
 M = TypeVar("M", bound=Model)
 WriteHook = Callable[[WriteEvent[M]], Awaitable[None] | None]
@@ -151,6 +152,20 @@ class Database:
     def tables(self, *models: type[Model]) -> Tables:
         """Give the tables of models, to plan, create, change, describe and delete."""
         return Tables(self, self.transport, models)
+
+    def stream(
+        self,
+        *models: type[M] | str,
+        start: Start | str = "now",
+        tenant: str | None = None,
+        others: bool = False,
+        follow: bool = True,
+        poll: float = 1.0,
+    ) -> Stream[M]:
+        """Read the changes of a table as they happen; see `lift_dynamorm.streams.Stream`."""
+        from lift_dynamorm.streams import Stream  # most programs read none
+
+        return Stream(self, *models, start=start, tenant=tenant, others=others, follow=follow, poll=poll)
 
     async def create_tables(self, *models: type[Model]) -> None:
         """Create the tables of models that do not exist yet, and verify the others: ``tables(...).ensure()``."""

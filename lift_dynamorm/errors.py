@@ -30,7 +30,10 @@ DynamORMError
 │   ├── MigrationLocked          another runner is at work on this table
 │   ├── MigrationChanged         the file of a migration changed after it was applied
 │   ├── MigrationFailed          a step raised; what it has done is kept, and `up` goes on from there
-│   └── LeaseLost                another runner has taken over: this one writes nothing more
+│   ├── LeaseLost                another runner has taken over: this one writes nothing more
+│   ├── CopyDiffers              a new table does not hold what the old one makes; carries the keys
+│   └── SwitchConflicts          items written in the old table and in the new one; carries the keys
+├── ChangesLost                  changes that a stream no longer holds
 ├── CredentialsError             no AWS credentials, or they cannot be refreshed
 └── ServiceError                 what DynamoDB, or the way to it, answered
     ├── RequestRefused           DynamoDB refused the request (validation, access, a missing table ...)
@@ -201,6 +204,10 @@ class TablesDiffer(TableError):
         self.plan = plan
 
 
+class ChangesLost(DynamORMError):
+    """Changes that were to be read are not in the stream any more: DynamoDB keeps them for 24 hours."""
+
+
 class TenantError(DynamORMError):
     """A tenant is needed and cannot be had."""
 
@@ -233,6 +240,29 @@ class MigrationFailed(MigrationError):
 
 class LeaseLost(MigrationError):
     """Another runner has taken the migrations over, or this one could not renew its lease in time."""
+
+
+class CopyDiffers(MigrationError):
+    """The target is not what the source makes.
+
+    differing: keys of the source's items, in wire form. surplus: those of the target's items that none makes.
+    """
+
+    def __init__(self, message: str, *, differing: list[dict[str, Any]], surplus: list[dict[str, Any]]) -> None:
+        super().__init__(message)
+        self.differing = differing
+        self.surplus = surplus
+
+
+class SwitchConflicts(MigrationError):
+    """Items that were written in the old table and, since they were copied, in the new one too: the new ones stay.
+
+    keys: those of the target's items, in wire form.
+    """
+
+    def __init__(self, message: str, *, keys: list[dict[str, Any]]) -> None:
+        super().__init__(message)
+        self.keys = keys
 
 
 class CredentialsError(DynamORMError):

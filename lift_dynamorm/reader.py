@@ -67,6 +67,7 @@ class Reader:
     def context(self) -> Context:
         """What the operations of this session need to know; finds out the tenant on first use."""
         if self._context is None:
+            self._work.settle()
             tenant: Any = self.tenant
             if callable(tenant):
                 tenant = tenant()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import logging
 from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
@@ -26,7 +28,7 @@ from lift_dynamorm.reader import Reader
 from lift_dynamorm.resolve import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 
     from lift_dynamorm.conditions import Condition
     from lift_dynamorm.database import Database
@@ -35,12 +37,15 @@ if TYPE_CHECKING:
     from lift_dynamorm.reader import Tenant
     from lift_dynamorm.sync import SyncSession
     from lift_dynamorm.transport.retry import RetryTransport
+    from lift_dynamorm.work import Mode
 
     Item = dict[str, Any]
     Verb = Literal["create", "put", "update", "delete"]
     Isolation = Literal["read-committed", "serializable"]
 
 M = TypeVar("M", bound=Model)
+
+log: logging.Logger = logging.getLogger("lift_dynamorm")
 
 _NO_KEY: Mapping[str, Any] = MappingProxyType({})
 
@@ -353,9 +358,17 @@ class Session(Reader):
         if begun:
             await self.commit()
 
-    def begin(self, *, chain: bool = False) -> None:
-        """Hold back writes from now on, until `commit` or `rollback`; with `chain`, these begin the next one."""
-        self._work.begin(chain=chain)
+    def begin(self) -> None:
+        """Hold back writes from now on, until `commit` or `rollback`."""
+        self._work.begin()
+
+    def begin_as(self, mode: Callable[[], Mode]) -> None:
+        """Begin in the mode that the function tells when the session is first used.
+
+        ``transactional``: hold back writes; a commit begins the next transaction. ``immediate``: each write goes out
+        at once, as in a new session. ``read-only``: refuse writes with `SessionClosed`.
+        """
+        self._work.begin_as(mode)
 
     async def commit(self, *, end: str = "") -> None:
         """Write what was held back as one transaction, and end it. Does nothing where none is open.
@@ -366,6 +379,19 @@ class Session(Reader):
         unit = self._work.take(end=end)
         if unit:
             await commit(self.context(), unit)
+        for function in unit.afterwards if unit is not None else ():
+            await _call(function)
+
+    def on_commit(self, function: Callable[[], Awaitable[None] | None]) -> None:
+        """Call a function, async or not, once the open transaction is stored; never where it is not.
+
+        In a request that is before the response goes out. What it raises is logged, for what is stored is stored.
+        """
+        self._work.settle()
+        unit = self._work.unit
+        if unit is None:
+            raise UsageError("on_commit() is for a transaction, and none is open; call the function behind the write")
+        unit.afterwards.append(function)
 
     def rollback(self) -> None:
         """Forget what was held back, give instances their old values, and end the transaction."""
@@ -374,6 +400,15 @@ class Session(Reader):
     def end(self, reason: str) -> None:
         """Roll back what is held back, and refuse every write from now on with `SessionClosed(reason)`; reads go on."""
         self._work.end(reason)
+
+
+async def _call(function: Callable[[], Awaitable[None] | None]) -> None:
+    try:
+        called = function()
+        if inspect.isawaitable(called):
+            await called
+    except Exception:
+        log.exception("a function of on_commit failed; the transaction is stored")
 
 
 def _check_assignments(target: str, changes: Iterable[Any]) -> None:

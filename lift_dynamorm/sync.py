@@ -15,7 +15,7 @@ from lift_dynamorm.scan import AskedOfAll, Scan
 from lift_dynamorm.tables import SyncTables, Tables
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 
     from lift_dynamorm.batch import Batch
     from lift_dynamorm.capacity import Capacity
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lift_dynamorm.operations.wire import SyncExecute
     from lift_dynamorm.reader import Tenant
     from lift_dynamorm.session import Isolation, Session
+    from lift_dynamorm.streams.stream import Start, SyncStream
 
 M = TypeVar("M", bound=Model)
 A = TypeVar("A", bound=Model)
@@ -431,6 +432,10 @@ class SyncSession:
         """Hold back writes from now on, until `commit` or `rollback`."""
         self._session.begin()
 
+    def on_commit(self, function: Callable[[], None]) -> None:
+        """Call a function once the open transaction is stored; see `Session.on_commit`."""
+        self._session.on_commit(function)
+
     def commit(self) -> None:
         """Write what was held back as one transaction, and end it."""
         drive(self._session.commit())
@@ -459,6 +464,19 @@ class SyncDatabase:
     def tables(self, *models: type[Model]) -> SyncTables:
         """Give the tables of models; see `Database.tables`."""
         return SyncTables(Tables(self._database, self._database.transport.blocking, models))
+
+    def stream(
+        self,
+        *models: type[M] | str,
+        start: Start | str = "now",
+        tenant: str | None = None,
+        others: bool = False,
+        follow: bool = True,
+        poll: float = 1.0,
+    ) -> SyncStream[M]:
+        """Read the changes of a table as they happen; see `Database.stream`."""
+        found = self._database.stream(*models, start=start, tenant=tenant, others=others, follow=follow, poll=poll)
+        return found.sync
 
     def create_tables(self, *models: type[Model]) -> None:
         """Create the tables of models that do not exist yet; see `Database.create_tables`."""

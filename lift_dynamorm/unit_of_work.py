@@ -11,7 +11,7 @@ from lift_dynamorm.model import note_shown, remember, shown_fields, stored_item
 from lift_dynamorm.updates import Change, IfNotExists, Sum, apply, is_plain, reads, sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from lift_dynamorm.model import Model
     from lift_dynamorm.operations.write import Write
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Item = dict[str, Any]
     Identity = tuple[Any, ...]
-    Mark = tuple[dict[Identity, "Pending"], int, bool]
+    Mark = tuple[dict[Identity, "Pending"], int, bool, int]
 
 
 MAX_OPERATIONS = 100
@@ -81,9 +81,12 @@ class UnitOfWork:
 
     Instances show the outcome at once, so that a response can be made from them, and get their old values
     back when the transaction does not commit.
+
+    afterwards: what is to be called once the writes are stored.
     """
 
     def __init__(self) -> None:
+        self.afterwards: list[Callable[[], Awaitable[None] | None]] = []
         self._pending: dict[Identity, Pending] = {}
         self._undo: list[_Undo] = []
         self._reads: dict[Identity, Write] | None = None
@@ -184,14 +187,15 @@ class UnitOfWork:
 
     def mark(self) -> Mark:
         """Remember the state as it is, for `rollback`."""
-        return dict(self._pending), len(self._undo), self.keeps_reads
+        return dict(self._pending), len(self._undo), self.keeps_reads, len(self.afterwards)
 
     def rollback(self, to: Mark | None = None) -> None:
         """Forget the writes, or those since a mark, and give instances back the values they had.
 
         What was read since the mark stays a condition where reads were kept already: the caller has seen it.
         """
-        self._pending, undone, kept = to or ({}, 0, False)
+        self._pending, undone, kept, afterwards = to or ({}, 0, False, 0)
+        del self.afterwards[afterwards:]
         if not kept:
             self._reads = None
         while len(self._undo) > undone:

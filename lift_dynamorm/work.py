@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from lift_dynamorm.errors import SessionClosed, UsageError
 from lift_dynamorm.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+Mode = Literal["transactional", "read-only", "immediate"]
+"""What becomes of the writes of a request: one transaction, none allowed, or each at once."""
+
+READ_ONLY = "this request only reads, by the mode of its route; a route that writes is transactional or immediate"
 
 
 class Work:
@@ -18,11 +23,12 @@ class Work:
     unit: the writes held back, None outside of a transaction. ended: why no more writes are taken, "" while they are.
     """
 
-    __slots__ = ("_blocks", "_chained", "ended", "unit")
+    __slots__ = ("_blocks", "_chained", "_decide", "ended", "unit")
 
     def __init__(self) -> None:
         self._blocks = 0
         self._chained = False
+        self._decide: Callable[[], Mode] | None = None
         self.unit: UnitOfWork | None = None
         self.ended: str = ""
 
@@ -31,8 +37,25 @@ class Work:
         if self.ended:
             raise SessionClosed(self.ended)
 
+    def begin_as(self, decide: Callable[[], Mode]) -> None:
+        """Begin in the mode that `decide` tells when the session is first used; a transaction is chained."""
+        self.begin(chain=True)
+        self._decide = decide
+
+    def settle(self) -> None:
+        """Find out the mode, where that is still open."""
+        decide, self._decide = self._decide, None
+        if decide is None:
+            return
+        mode = decide()
+        if mode != "transactional":
+            self._chained, self.unit = False, None
+        if mode == "read-only":
+            self.ended = READ_ONLY
+
     def begin(self, *, chain: bool = False) -> None:
         """Hold back writes from now on; with `chain`, the next ones too once these are committed."""
+        self.settle()
         self.check_open()
         if self.unit is None:
             self._chained = chain
@@ -65,6 +88,7 @@ class Work:
 
         An exception out of it takes back its writes.
         """
+        self.settle()
         joined = self.unit
         self.begin()
         unit = self.unit

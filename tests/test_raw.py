@@ -137,7 +137,7 @@ def test_a_serializable_transaction_refuses_reads_too() -> None:
 def test_the_session_of_a_request_refuses_writes() -> None:
     db = Database(transport=Canned())
     request = db.session()
-    request.begin(chain=True)
+    request.begin_as(lambda: "transactional")
     with pytest.raises(UsageError, match="a request's session always has one"):
         request.sync.execute("PutItem", PUT)
 

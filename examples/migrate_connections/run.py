@@ -61,6 +61,7 @@ class Writer:
         self._session = db.session()
         self._count = count
         self._random = random.Random(1)
+        self._stopping = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -68,13 +69,13 @@ class Writer:
 
     async def stop(self) -> None:
         assert self._task is not None
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        self._stopping = True
+        await self._task
 
     async def _run(self) -> None:
-        while True:
+        while not self._stopping:
             await asyncio.sleep(0.002)
-            await asyncio.shield(asyncio.create_task(self._write()))  # a stop waits for no half a request
+            await self._write()
 
     async def _write(self) -> None:
         key = {"ConnectionID": {"S": f"c-{self._random.randrange(self._count):06d}"}}
@@ -85,7 +86,7 @@ class Writer:
             await self._session.execute("PutItem", {"TableName": "connections", "Item": item})
             self.connected += 1
         elif chance < 0.5:
-            await self._session.execute("DeleteItem", {"TableName": "connections", "Key": key})
+            await self._session.delete(OldConnection, connection_id=key["ConnectionID"]["S"], missing_ok=True)
             self.disconnected += 1
         else:
             old = await self._session.find(OldConnection, connection_id=key["ConnectionID"]["S"])
@@ -126,4 +127,4 @@ async def main(endpoint: str, count: int = 2000) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:] or ["local://"]))
+    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "local://"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -21,6 +22,13 @@ _DOMAINS = {
     "eu-isoe-": "cloud.adc-e.uk",
     "us-isof-": "csp.hci.ic.gov",
 }
+_AWS = re.compile(
+    r"(?:[0-9]+\.ddb|dynamodb(?P<fips>-fips)?)\.(?P<rest>(?P<region>[a-z0-9-]+)\.(?:api\.aws|api\.amazonwebservices\.\S+|"
+    + "|".join(map(re.escape, sorted({"amazonaws.com", *_DOMAINS.values()})))
+    + "))"
+)
+STREAM_OPERATIONS = frozenset({"DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"})
+"""What DynamoDB Streams answers: a service of its own on AWS, with its own host; elsewhere the same endpoint."""
 _NO_REGION = "No AWS region. Set AWS_REGION, pass region=..., or set a region in ~/.aws/config."
 
 
@@ -100,11 +108,28 @@ def regional_endpoint(region: str) -> str:
     return f"https://dynamodb.{region}.{domain}"
 
 
+def streams_endpoint(url: str) -> str:
+    """Return the URL of DynamoDB Streams that goes with one of DynamoDB: AWS has another host, all else the same."""
+    endpoint = parse_endpoint(url)
+    found = _AWS.fullmatch(endpoint.authority)
+    if found is None:
+        return url
+    fips = "" if found["region"].startswith("us-gov-") else found["fips"] or ""
+    return f"{'https' if endpoint.secure else 'http'}://streams.dynamodb{fips}.{found['rest']}"
+
+
 def environment_endpoint() -> str | None:
     """Return what AWS_ENDPOINT_URL_DYNAMODB or AWS_ENDPOINT_URL says, unless AWS is told to ignore them."""
     if os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
         return None
     return os.environ.get("AWS_ENDPOINT_URL_DYNAMODB") or os.environ.get("AWS_ENDPOINT_URL") or None
+
+
+def environment_streams_endpoint() -> str | None:
+    """Return what AWS_ENDPOINT_URL_DYNAMODB_STREAMS says, unless AWS is told to ignore it."""
+    if os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
+        return None
+    return os.environ.get("AWS_ENDPOINT_URL_DYNAMODB_STREAMS") or None
 
 
 def environment_region() -> str | None:

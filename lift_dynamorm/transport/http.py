@@ -10,12 +10,15 @@ from weakref import WeakSet
 
 from .credentials import default_credentials
 from .endpoint import (
+    STREAM_OPERATIONS,
     Settings,
     configured_region,
     environment_endpoint,
     environment_region,
+    environment_streams_endpoint,
     parse_endpoint,
     regional_endpoint,
+    streams_endpoint,
 )
 from .exchange import PoolStats, StaleConnection, decode, encode
 from .sigv4 import Signer
@@ -37,6 +40,7 @@ class HttpTransport:
     """Send operations from asyncio, over connections that are kept alive. No I/O happens before the first request.
 
     endpoint: ``https://host`` or ``http://host:port``; "" is the region's own.
+    streams_endpoint: of DynamoDB Streams; "" is the region's own where `endpoint` is AWS's, else `endpoint`.
     region: "" looks in AWS's configuration files at the first request; an endpoint on this machine needs none.
     credentials: from the environment, the container or botocore's resolver where not given.
     max_connections: per event loop, and once more for the blocking twin; who finds all in use waits in a queue.
@@ -62,17 +66,27 @@ class HttpTransport:
         read_timeout: float = 10.0,
         keepalive: float = 20.0,
         ssl_context: SSLContext | None = None,
+        streams_endpoint: str = "",
     ) -> None:
         def settings(endpoint: str) -> Settings:
             return Settings(
                 parse_endpoint(endpoint), max_connections, connect_timeout, read_timeout, keepalive, ssl_context
             )
 
-        self._wire = _Wire(endpoint, region, profile, credentials, settings)
+        self._stand_on(_Wire(endpoint, region, profile, credentials, settings, streams_endpoint))
+
+    def _stand_on(self, wire: _Wire) -> None:
+        self._wire = wire
         self._pools: Pools | None = None
         self._inherited: list[Pools] = []
-        self._blocking = BlockingHttpTransport(self._wire)
+        self._blocking = BlockingHttpTransport(wire)
         _TRANSPORTS.add(self)
+
+    @classmethod
+    def _over(cls, wire: _Wire) -> HttpTransport:
+        transport = cls.__new__(cls)
+        transport._stand_on(wire)
+        return transport
 
     @classmethod
     def from_environment(
@@ -90,9 +104,10 @@ class HttpTransport:
     ) -> HttpTransport:
         """Take what is not given from AWS's environment variables; a missing region is an error of the first request.
 
-        Read are AWS_REGION, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_DYNAMODB and AWS_ENDPOINT_URL; an endpoint in
-        AWS's configuration file is not.
+        Read are AWS_REGION, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_DYNAMODB and AWS_ENDPOINT_URL, and where no endpoint
+        is given AWS_ENDPOINT_URL_DYNAMODB_STREAMS; an endpoint in AWS's configuration file is not.
         """
+        streams = "" if endpoint else environment_streams_endpoint() or ""
         endpoint = endpoint or environment_endpoint() or ""
         region = region or environment_region() or ""
         return cls(
@@ -105,6 +120,7 @@ class HttpTransport:
             read_timeout=read_timeout,
             keepalive=keepalive,
             ssl_context=ssl_context,
+            streams_endpoint=streams,
         )
 
     @property
@@ -120,6 +136,8 @@ class HttpTransport:
     async def send(self, operation: str, payload: Payload, *, deadline: float | None = None) -> Payload:
         wire = self._wire
         pool = (self._pools or await self._begin()).here()
+        if operation in STREAM_OPERATIONS and (streams := wire.streams()) is not None:
+            return await streams.send(operation, payload, deadline=deadline)
         now = time.time()
         credentials = wire.credentials.current(now) or await wire.credentials.aget()
         message = wire.signer.request(operation, encode(operation, payload), credentials, now)
@@ -134,6 +152,8 @@ class HttpTransport:
     async def aclose(self) -> None:
         if self._pools is not None:
             await self._pools.close()
+        if self._wire.of_streams is not None:
+            await self._wire.of_streams.aclose()
         await self._blocking.aclose()
 
     async def _begin(self) -> Pools:
@@ -148,6 +168,7 @@ class HttpTransport:
         return self._pools
 
     def after_fork(self) -> None:
+        self._wire.after_fork()
         # Kept, not closed: closing them would take the parent's sockets out of the event queue that both share.
         if self._pools is not None:
             self._inherited.append(self._pools)
@@ -174,6 +195,8 @@ class BlockingHttpTransport:
     async def send(self, operation: str, payload: Payload, *, deadline: float | None = None) -> Payload:
         wire = self._wire
         pool = self._pool or self._begin()
+        if operation in STREAM_OPERATIONS and (streams := wire.streams()) is not None:
+            return await streams.blocking.send(operation, payload, deadline=deadline)
         now = time.time()
         credentials = wire.credentials.current(now) or wire.credentials.get()
         message = wire.signer.request(operation, encode(operation, payload), credentials, now)
@@ -190,6 +213,8 @@ class BlockingHttpTransport:
             pool, self._pool = self._pool, None
         if pool is not None:
             pool.close()
+        if self._wire.of_streams is not None:
+            await self._wire.of_streams.blocking.aclose()
 
     def _begin(self) -> SocketPool:
         from .sockets import SocketPool
@@ -209,10 +234,12 @@ class BlockingHttpTransport:
 class _Wire:
     """Where requests go and who signs them: what the twins share.
 
-    `signer` is there once `resolve` has run.
+    `signer` is there once `resolve` has run. `of_streams` is the transport to the host of DynamoDB Streams, once it
+    was needed and where that is another.
     """
 
     signer: Signer
+    of_streams: HttpTransport | None = None
 
     def __init__(
         self,
@@ -221,6 +248,7 @@ class _Wire:
         profile: str | None,
         credentials: CredentialsProvider | None,
         settings: Callable[[str], Settings],
+        streams: str = "",
     ) -> None:
         if not endpoint and region:
             endpoint = regional_endpoint(region)
@@ -229,6 +257,8 @@ class _Wire:
         self._region = region or ("us-east-1" if local else "")
         self._profile = profile
         self._settings = settings
+        self._streams = streams
+        self._lock = threading.Lock()
         self.credentials: CredentialsProvider = credentials or default_credentials(profile=profile, local=local)
 
     @property
@@ -242,6 +272,19 @@ class _Wire:
         settings = self._settings(self._endpoint or regional_endpoint(self._region))
         self.signer = Signer(settings.endpoint.authority, self._region)
         return settings
+
+    def after_fork(self) -> None:
+        self._lock = threading.Lock()
+
+    def streams(self) -> HttpTransport | None:
+        """Give the way to DynamoDB Streams, None where it is this one; after `resolve`."""
+        with self._lock:
+            here = self._endpoint or regional_endpoint(self._region)
+            url = self._streams or streams_endpoint(here)
+            if self.of_streams is None and parse_endpoint(url) != parse_endpoint(here):
+                wire = _Wire(url, self._region, self._profile, self.credentials, self._settings, url)
+                self.of_streams = HttpTransport._over(wire)
+            return self.of_streams
 
 
 def _repeatable(operation: str, payload: Mapping[str, Any]) -> bool:

@@ -14,6 +14,7 @@ import orjson
 
 from lift_dynamorm.errors import DeadlineExceeded, InvalidValue, ServerError, UsageError, service_error
 
+from .endpoint import STREAM_OPERATIONS
 from .retry import reads
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from . import Payload
 
 _REGION = "us-east-1"
-_STREAM_OPERATIONS = frozenset({"DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"})
 _ITEM_WRITES = frozenset({"BatchWriteItem", "DeleteItem", "PutItem", "TransactWriteItems", "UpdateItem"})
 _ABOUT_TABLES = frozenset(
     {"CreateTable", "DeleteTable", "TagResource", "UntagResource", "UpdateTable", "UpdateTimeToLive"}
@@ -88,7 +88,7 @@ class _Engine:
     def request(self, account: str, operation: str, body: bytes) -> tuple[int, Payload]:
         while self._forgotten:
             self.forget(self._forgotten.pop())
-        handler = self.streams if operation in _STREAM_OPERATIONS else self.dynamodb
+        handler = self.streams if operation in STREAM_OPERATIONS else self.dynamodb
         headers = {"x-amz-target": f"DynamoDB_20120810.{operation}"}
         with self.responses.request_scope(account, _REGION):
             try:

@@ -159,7 +159,7 @@ def _transient(error: ServiceError) -> bool:
 
 
 def _outcome_unknown(operation: str, error: ServiceError) -> OutcomeUnknown:
-    unknown = OutcomeUnknown(
+    return OutcomeUnknown(
         f"{operation}: the answer was lost, so the write may or may not have been applied, and sending it again could"
         " apply it twice. Read the item to find out. To make such a write safe to retry give it a condition that the"
         " write itself makes false (a Version field does), or put it into a transaction.",
@@ -169,8 +169,6 @@ def _outcome_unknown(operation: str, error: ServiceError) -> OutcomeUnknown:
         request_id=error.request_id,
         answer=error.answer,
     )
-    unknown.maybe_applied = True
-    return unknown
 
 
 _READS = frozenset(

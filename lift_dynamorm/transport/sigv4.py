@@ -1,4 +1,4 @@
-"""AWS Signature Version 4, for the one request this package makes: POST to ``/`` of DynamoDB.
+"""AWS Signature Version 4, for the one request this package makes: POST to ``/`` of DynamoDB or its Streams.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
@@ -9,12 +9,15 @@ import time
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from .endpoint import STREAM_OPERATIONS
+
 if TYPE_CHECKING:
     from hashlib import _Hash
 
     from .credentials import Credentials
 
 TARGET = "DynamoDB_20120810."
+STREAMS_TARGET = "DynamoDBStreams_20120810."
 CONTENT_TYPE = "application/x-amz-json-1.0"
 _INNER = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER = bytes(byte ^ 0x5C for byte in range(256))
@@ -100,7 +103,7 @@ class Signer:
         headers = {"Content-Type": CONTENT_TYPE, "Host": self._host, "X-Amz-Date": date}
         if stamp.credentials.token:
             headers["X-Amz-Security-Token"] = stamp.credentials.token
-        headers["X-Amz-Target"] = TARGET + operation
+        headers["X-Amz-Target"] = (STREAMS_TARGET if operation in STREAM_OPERATIONS else TARGET) + operation
         names = ";".join(headers).lower()
         lines = "".join(f"{name.lower()}:{value}\n" for name, value in headers.items())
         canonical = sha256(f"POST\n/\n\n{lines}\n{names}\n".encode())

@@ -98,7 +98,7 @@ async def transactions(db: Database, user: User) -> None:
         async with s.transaction(isolation="serializable"):
             pass
         s.begin()
-        s.begin(chain=True)
+        s.begin_as(lambda: "transactional")
         await s.commit()
         s.rollback()
         s.end("over")
