@@ -1,0 +1,202 @@
+"""``tables``: bring tables to what the models say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lift_dynamorm.cli.command import Invocation, Yes, command
+from lift_dynamorm.cli.failures import Exit, Failure
+
+if TYPE_CHECKING:
+    from lift_dynamorm.cli.output import Output
+    from lift_dynamorm.tables import ApplyProgress, LiveTable, Plan
+
+group = typer.Typer(help="Plan, make, change, describe and delete the tables of the models.")
+
+Drops = Annotated[
+    list[str],
+    typer.Option("--drop", metavar="NAME", show_default=False, help="What may be dropped, as the plan names it."),
+]
+Timeout = Annotated[
+    float | None, typer.Option(metavar="SECONDS", min=0.0, show_default=False, help="Give up after so long.")
+]
+
+_MARKS = {"create table": "+", "create index": "+", "drop index": "-"}
+
+
+@command(group, "plan")
+def plan(invocation: Invocation, drop: Drops = []) -> Exit:  # noqa: B006 - typer reads it, and gives another
+    """Show what there is between the tables and the models; change nothing.
+
+    Ends with 0 where there is nothing to do, 3 where there is, 4 where the tables cannot become what the models say.
+    """
+    models, output = invocation.models, invocation.output
+    found = invocation.run(lambda database: database.tables(*models).plan(drop=drop))
+    output.result(found.as_json())
+    _show(output, found)
+    if found.in_the_way:
+        return Exit.REFUSED
+    return Exit.DIFFERENT if found else Exit.DONE
+
+
+@command(group, "apply")
+def apply(
+    invocation: Invocation,
+    drop: Drops = [],  # noqa: B006 - as above
+    timeout: Timeout = None,
+    yes: Yes = False,
+) -> Exit:
+    """Make the tables what the models say, after a question.
+
+    What would be lost is dropped only where --drop names it. Cut short, it goes on when it is run again.
+    """
+    models, output = invocation.models, invocation.output
+    found = invocation.run(lambda database: database.tables(*models).plan(drop=drop))
+    if found.in_the_way or not found:
+        _show(output, found)
+    if found.in_the_way:
+        raise Failure(
+            "the tables cannot become what the models say: " + "; ".join(map(str, found.in_the_way)),
+            _mend(found),
+            code=Exit.REFUSED,
+            kind="TablesDiffer",
+        )
+    if not found:
+        output.result({"applied": [], "drops": found.as_json()["drops"]})
+        return Exit.DONE
+    if not yes:
+        _show(output, found)
+    output.ask(f"Take {_steps(len(found.steps))}?", yes=yes)
+    with output.progress("apply") as meter:
+        taken: list[Any] = []
+
+        def tell(progress: ApplyProgress) -> None:
+            if progress.state == "done":
+                taken.append(progress.step)
+                output.note(f"done  {progress.step}")
+            meter.show(f"{progress.step} {progress.detail}".strip(), len(taken), len(found.steps))
+
+        done = invocation.run(
+            lambda database: database.tables(*models).apply(found, drop=drop, progress=tell, timeout=timeout)
+        )
+    output.result({"applied": done.as_json()["steps"], "drops": done.as_json()["drops"]})
+    output.say(f"{_steps(len(done.steps))} taken; the tables are as the models say")
+    return Exit.DONE
+
+
+@command(group, "describe")
+def describe(invocation: Invocation) -> Exit:
+    """Show what the tables of the models are: status, size, keys, indexes, settings."""
+    models, output = invocation.models, invocation.output
+    tables = invocation.database.tables(*models)
+    there = {live.spec.name: live for live in invocation.run(lambda database: database.tables(*models).describe())}
+    missing = [spec.name for spec in tables.specs if spec.name not in there]
+    output.result({"tables": [live.as_json() for live in there.values()], "missing": missing})
+    for number, spec in enumerate(tables.specs):
+        if number:
+            output.say()
+        if spec.name in there:
+            _describe(output, there[spec.name], spec.models)
+        else:
+            output.say(f"{spec.name}  not there; lift-dynamorm tables apply creates it", "bold")
+    return Exit.DONE
+
+
+@command(group, "delete")
+def delete(
+    invocation: Invocation,
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="The tables, as DynamoDB calls them.")],
+    timeout: Timeout = 300.0,
+    yes: Yes = False,
+) -> Exit:
+    """Delete tables of the models with all that is in them, after a question."""
+    models, output = invocation.models, invocation.output
+    known = [spec.name for spec in invocation.database.tables(*models).specs]
+    for name in names:
+        if name not in known:
+            raise Failure(
+                f"{name} is no table of these models",
+                f"there is {', '.join(known)}",
+                code=Exit.USAGE,
+                kind="UsageError",
+            )
+    output.ask(f"Delete {', '.join(names)} with all that is in it, for ever?", yes=yes)
+    invocation.run(lambda database: database.tables(*models).delete(*names, timeout=timeout))
+    output.result({"deleted": names})
+    output.say(f"deleted {', '.join(names)}")
+    return Exit.DONE
+
+
+def _steps(count: int) -> str:
+    return f"{count} step" if count == 1 else f"{count} steps"
+
+
+def _mend(found: Plan) -> str:
+    names = " ".join(f"--drop {drop.name}" for drop in found.drops if drop.needed)
+    return (
+        f"lift-dynamorm tables apply {names}" if names and not found.refused else "lift-dynamorm tables plan shows all"
+    )
+
+
+def _show(output: Output, found: Plan) -> None:
+    rows = []
+    for step in found.steps:
+        what = f"{_MARKS.get(step.kind, '~')} {step.kind} {step.subject}".rstrip()
+        change = step.after or "" if step.before is None else f"{step.before} -> {step.after or 'none'}"
+        rows.append((step.table, what, change))
+    if rows:
+        output.table(("TABLE", "CHANGE", ""), rows)
+    notes = list(dict.fromkeys(note for step in found.steps for note in step.notes))
+    for note in notes:
+        output.say(f"note: {note}", "dim")
+    for drop in found.drops:
+        output.say(f"kept: {drop.what}; --drop {drop.name} drops it" + (", which has to be" if drop.needed else ""))
+    for refusal in found.refused:
+        output.say(f"refused: {refusal}", "red")
+    if not found.steps and not found.in_the_way:
+        output.say("the tables are as the models say")
+
+
+def _describe(output: Output, live: LiveTable, models: tuple[str, ...]) -> None:
+    said = live.as_json()
+    output.say(f"{live.spec.name}  {said['status']}", "bold")
+    shown = {
+        "models": ", ".join(models),
+        "items": f"about {said['items']:,}, {_size(said['size'])}",
+        "key": _key(said["key"]),
+        **{name.replace("_", " "): said[name] for name in _SETTINGS if said[name] not in (None, False, [], {})},
+        "tags": ", ".join(f"{key}={value}" for key, value in (said["tags"] or {}).items()),
+        "arn": said["arn"],
+    }
+    output.listing({name: value for name, value in shown.items() if value})
+    for index in said["indexes"]:
+        projected = index["projected"]
+        copies = "all attributes" if projected == "ALL" else ", ".join(projected) or "keys only"
+        output.say(f"  index {index['name']}  {index['kind']}, {index['status']}: {_key(index['key'])}; {copies}")
+
+
+_SETTINGS = (
+    "capacity",
+    "table_class",
+    "stream",
+    "stream_arn",
+    "time_to_live",
+    "point_in_time_recovery",
+    "encryption",
+    "deletion_protection",
+    "contributor_insights",
+)
+
+
+def _key(key: dict[str, str]) -> str:
+    return ", ".join(f"{name} ({tag})" for name, tag in key.items())
+
+
+def _size(size: float) -> str:
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if size < 1024:
+            return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
+        size /= 1024
+    return f"{size:,.1f} TB"
