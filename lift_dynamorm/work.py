@@ -34,6 +34,7 @@ class Work:
 
     def check_open(self) -> None:
         """Refuse a write after the end."""
+        self.settle()
         if self.ended:
             raise SessionClosed(self.ended)
 
@@ -55,7 +56,6 @@ class Work:
 
     def begin(self, *, chain: bool = False) -> None:
         """Hold back writes from now on; with `chain`, the next ones too once these are committed."""
-        self.settle()
         self.check_open()
         if self.unit is None:
             self._chained = chain

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 UNWANTED = {"asyncio", "boto3", "botocore", "fastapi", "httpx", "mangum", "ministack", "moto", "ssl", "starlette"}
+UNWANTED |= {"rich", "typer", "yaml"}
 
 
 def imported(code: str) -> set[str]:

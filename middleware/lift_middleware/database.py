@@ -303,6 +303,8 @@ class _Exchange:
 
     async def _finish(self, status: int) -> None:
         """End the transaction: commit it, or forget it where the response is an error."""
+        if self._mode() == "immediate":
+            return
         if status < 400:
             if self.session.unit_of_work and await self._has_gone():
                 log.info("%s %s: the client has gone; nothing was written", self.scope["method"], self.scope["path"])
@@ -311,8 +313,7 @@ class _Exchange:
                 await self.session.commit(end=_STARTED)
             except Exception as error:
                 await self._refuse(error)
-        if self._mode() != "immediate":
-            self.session.end(_STARTED)
+        self.session.end(_STARTED)
 
     async def _refuse(self, error: Exception) -> NoReturn:
         """Answer in place of the app, whose response must not be sent: its writes were not stored."""
