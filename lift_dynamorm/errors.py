@@ -53,6 +53,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from lift_dynamorm.tables import Plan
+
 
 class DynamORMError(Exception):
     """Base of every error this package raises."""
@@ -199,9 +201,9 @@ class TableError(DynamORMError):
 class TablesDiffer(TableError):
     """Tables are not as the models say; `plan` says what there is to do."""
 
-    def __init__(self, message: str, plan: Any = None) -> None:
+    def __init__(self, message: str, plan: Plan | None = None) -> None:
         super().__init__(message)
-        self.plan = plan
+        self.plan: Plan | None = plan
 
 
 class ChangesLost(DynamORMError):
@@ -250,8 +252,8 @@ class CopyDiffers(MigrationError):
 
     def __init__(self, message: str, *, differing: list[dict[str, Any]], surplus: list[dict[str, Any]]) -> None:
         super().__init__(message)
-        self.differing = differing
-        self.surplus = surplus
+        self.differing: list[dict[str, Any]] = differing
+        self.surplus: list[dict[str, Any]] = surplus
 
 
 class SwitchConflicts(MigrationError):
@@ -262,7 +264,7 @@ class SwitchConflicts(MigrationError):
 
     def __init__(self, message: str, *, keys: list[dict[str, Any]]) -> None:
         super().__init__(message)
-        self.keys = keys
+        self.keys: list[dict[str, Any]] = keys
 
 
 class CredentialsError(DynamORMError):

@@ -53,7 +53,7 @@ class Invocation:
     """One run of a command: what it was told of app and database, found when it is asked for."""
 
     def __init__(self, given: dict[str, Any]) -> None:
-        self.output = Output(as_json=given["json"])
+        self.output: Output = Output(as_json=given["json"])
         self._app: str = given.get("app", "")
         self._names: list[str] = given.get("model", [])
         self._elsewhere = {name: given.get(name) or None for name in _DATABASE}

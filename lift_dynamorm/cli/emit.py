@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from lift_dynamorm.tables import TableSpec
 
-group = typer.Typer(help="Write templates and policies for other tools, from the models.")
+group: typer.Typer = typer.Typer(help="Write templates and policies for other tools, from the models.")
 
 
 class Format(StrEnum):

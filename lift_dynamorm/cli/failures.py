@@ -37,7 +37,7 @@ class Failure(Exception):
         self.message = message
         self.mend = mend
         self.code = code
-        self.kind = kind or type(self).__name__
+        self.kind: str = kind or type(self).__name__
 
     def as_json(self) -> dict[str, Any]:
         said = {"kind": self.kind, "message": self.message, "mend": self.mend or None, "exit_code": int(self.code)}

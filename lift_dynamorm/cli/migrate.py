@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FOLDER = "migrations"
 VARIABLE = "LIFT_DYNAMORM_MIGRATIONS"
 
-group = typer.Typer(help="Write, apply and take back migrations, and show where they are.")
+group: typer.Typer = typer.Typer(help="Write, apply and take back migrations, and show where they are.")
 
 Folder = Annotated[Path, typer.Option(envvar=VARIABLE, metavar="PATH", help="Where the migrations are.")]
 Table = Annotated[

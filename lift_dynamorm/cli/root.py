@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "lift-dynamorm"
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name=PROGRAM,
     add_completion=False,
     rich_markup_mode=None,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lift_dynamorm.cli.output import Output
     from lift_dynamorm.tables import ApplyProgress, LiveTable, Plan
 
-group = typer.Typer(help="Plan, make, change, describe and delete the tables of the models.")
+group: typer.Typer = typer.Typer(help="Plan, make, change, describe and delete the tables of the models.")
 
 Drops = Annotated[
     list[str],

@@ -48,7 +48,7 @@ class Comparison:
         pace: Pace | None = None,
         shared: bool = False,
     ) -> None:
-        self.compared = 0
+        self.compared: int = 0
         self._conversion = conversion
         self._context = context
         self._segments = segments

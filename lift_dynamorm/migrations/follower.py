@@ -95,8 +95,8 @@ class Follower:
     ) -> None:
         self.touched: set[Identity] = set()
         self.images: dict[Identity, Item | None] = {}
-        self.changes = 0
-        self.lag = 0.0
+        self.changes: int = 0
+        self.lag: float = 0.0
         self._conversion = conversion
         self._writer = writer
         self._shards = shards

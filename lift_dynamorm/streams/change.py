@@ -61,10 +61,10 @@ class Change(Generic[M]):
         self.key: Item = told["Keys"]
         self.before_image: Item | None = told.get("OldImage")
         self.after_image: Item | None = told.get("NewImage")
-        self.tenant = tenant
+        self.tenant: str | None = tenant
         self.at: datetime = datetime.fromtimestamp(told.get("ApproximateCreationDateTime") or 0, UTC)
         self.sequence: str = told["SequenceNumber"]
-        self.shard = shard
+        self.shard: str = shard
         identity = record.get("userIdentity") or {}
         self.by_ttl: bool = (identity.get("PrincipalId") or identity.get("principalId")) == _TTL
         self._schema = schema

@@ -7,6 +7,7 @@ from typing import Any, assert_type
 
 from lift_dynamorm import (
     BatchIncomplete,
+    ChangesLost,
     ConditionFailed,
     ConnectionFailed,
     CredentialsError,
@@ -28,6 +29,8 @@ from lift_dynamorm import (
     ServerError,
     ServiceError,
     SessionClosed,
+    TableError,
+    TablesDiffer,
     TenantError,
     TenantForbidden,
     TenantMissing,
@@ -40,6 +43,7 @@ from lift_dynamorm import (
     UsageError,
     VersionConflict,
 )
+from lift_dynamorm.tables import Plan
 
 
 def attributes(
@@ -59,8 +63,13 @@ def attributes(
 
 
 def more_attributes(
-    item: InvalidItem, broken: ConnectionFailed, batch: BatchIncomplete, canceled: TransactionCanceled
+    item: InvalidItem,
+    broken: ConnectionFailed,
+    batch: BatchIncomplete,
+    canceled: TransactionCanceled,
+    differ: TablesDiffer,
 ) -> None:
+    assert_type(differ.plan, Plan | None)
     assert_type(item.key, Mapping[str, Any] | None)
     assert_type(broken.sent, bool)
     assert_type(batch.unprocessed, tuple[Any, ...])
@@ -81,13 +90,16 @@ usages: list[type[UsageError]] = [QueryError, CursorError, SessionClosed, Transa
 cursors: list[type[CursorError]] = [CursorInvalid, CursorExpired, CursorQueryMismatch, CursorTenantMismatch]
 tenants: list[type[TenantError]] = [TenantMissing, TenantForbidden]
 builtin: list[type[ValueError] | type[LookupError] | type[TypeError]] = [InvalidValue, ItemNotFound, DefinitionError]
+tables: list[type[TableError]] = [TablesDiffer]
 every: list[type[DynamORMError]] = [
     *conditions,
     *transactions,
     *services,
     *usages,
     *tenants,
+    *tables,
     BatchIncomplete,
+    ChangesLost,
     CredentialsError,
     InvalidItem,
 ]

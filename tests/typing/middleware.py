@@ -15,9 +15,12 @@ from lift_middleware import (
     DynamORMMiddleware,
     LambdaHandler,
     Problem,
+    immediate,
     lambda_handler,
     problem_of,
+    read_only,
     tenant_from_header,
+    transactional,
 )
 from lift_middleware.asgi import ASGIApp, Scope, Send
 from lift_middleware.fastapi import DB, SyncDB, session, sync_session
@@ -37,6 +40,9 @@ def starlette(db: Database) -> None:
     Starlette(middleware=[Middleware(DynamORMMiddleware, database=db, tenant=tenant_from_header("x-tenant"))])
     app = Starlette()
     app.add_middleware(DynamORMMiddleware, database=db, tenant=by_path, timeout=2.5, name="db")
+    app.add_middleware(DynamORMMiddleware, database=db, mode="read-only", conflict_retries=3)
+    app.add_middleware(DynamORMMiddleware, database=db, mode=lambda scope: "immediate")
+    app.add_middleware(DynamORMMiddleware, database=db, mode="none")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     FastAPI().add_middleware(DynamORMMiddleware, database=db, tenant=by_database)
     app.add_middleware(DynamORMMiddleware, database="local://")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     app.add_middleware(DynamORMMiddleware, tenant=by_path)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
@@ -82,3 +88,22 @@ async def problems(send: Send) -> None:
     assert_type(Problem(404, "gone").status, int)
     assert_type(Problem(404, "gone").detail, str)
     await Problem(404, "gone").send(send)
+
+
+async def marked() -> None:
+    @transactional(conflict_retries=2)
+    async def one(request: Request) -> int:
+        return 1
+
+    @read_only
+    def two(request: Request) -> str:
+        return ""
+
+    @immediate
+    async def three(request: Request) -> bytes:
+        return b""
+
+    assert_type(two(Request({})), str)
+    assert_type(await one(Request({})), int)
+    assert_type(await three(Request({})), bytes)
+    transactional(retries=2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

@@ -99,6 +99,9 @@ async def transactions(db: Database, user: User) -> None:
             pass
         s.begin()
         s.begin_as(lambda: "transactional")
+        s.begin_as(lambda: "none")  # type: ignore[arg-type,return-value]  # pyright: ignore[reportArgumentType]
+        s.on_commit(lambda: None)
+        s.on_commit(s.commit)
         await s.commit()
         s.rollback()
         s.end("over")
