@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,14 +15,14 @@ from lift_dynamorm.operations.concurrency import drive
 from lift_dynamorm.transport.local import LocalTransport
 from lift_dynamorm.transport.retry import RetryTransport
 from tests import wire
-from tests.engines import Engine, EngineUnavailable, start
+from tests.engines import ENGINES, Engine, EngineUnavailable, start
 from tests.engines.fetch import DYNOXIDE, EXTENDDB, fetch
 from tests.engines.servers import Server
 from tests.proxy import Proxy
 from tests.wire import ValidatingTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Coroutine, Iterator, Mapping
 
     from lift_dynamorm import Model, SyncSession
     from lift_dynamorm.transport import Transport
@@ -115,6 +115,36 @@ def engines(runner: asyncio.Runner) -> Iterator[Engines]:
     engines = Engines(runner)
     yield engines
     engines.stop_all()
+
+
+NAMES = [*ENGINES, *(["endpoint"] if os.environ.get("LIFT_DYNAMORM_TEST_ENDPOINT") else [])]
+
+
+def engine_fixture(scope: Literal["module", "package"] = "package") -> Any:
+    """Make the fixture `engine` of a folder or a module: the name of each engine in its turn.
+
+    moto ends with the scope, because it takes over botocore's network meanwhile.
+    """
+
+    @pytest.fixture(scope=scope, params=NAMES)
+    def engine(request: pytest.FixtureRequest, engines: Engines) -> Iterator[str]:
+        yield request.param
+        if request.param == "moto":
+            engines.stop("moto")
+
+    return engine
+
+
+def mark_engine_faults(items: list[pytest.Item], faults: Mapping[tuple[str, str], str]) -> None:
+    """Expect a test to fail on an engine that does otherwise than AWS documents: by engine and test, or test case."""
+    for item in items:
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+            engine = str(item.callspec.params.get("engine", ""))
+            case = item.name.replace(f"{engine}-", "").replace("async-", "").replace("sync-", "")
+            for name in (item.originalname, case):
+                reason = faults.get((engine, name))
+                if reason is not None:
+                    item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import ast
 import asyncio
 import codeop
+import os
 import re
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -14,7 +17,7 @@ import pytest
 DOCS = Path(__file__).parent.parent / "docs"
 
 
-@pytest.mark.parametrize("page", ["queries.md", "tables.md"])
+@pytest.mark.parametrize("page", ["queries.md", "streams.md", "tables.md"])
 def test_the_program_of_the_page_runs_and_prints_what_it_says(page: str, capsys: pytest.CaptureFixture[str]) -> None:
     blocks = re.findall(r"```(\w*)\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
     program = textwrap.indent("".join(text for kind, text in blocks if kind == "python"), "    ")
@@ -38,3 +41,20 @@ def test_a_block_and_an_empty_line_can_be_pasted_into_the_interpreter(page: str)
             if compiled("\n".join(statement), page) is not None:
                 statement = []
         assert not statement
+
+
+@pytest.mark.parametrize("part", [0, 1], ids=["migrations", "copies"])
+def test_the_files_of_the_page_are_a_program_that_prints_what_it_says(part: int, tmp_path: Path) -> None:
+    text = (DOCS / "migrations.md").read_text().split("## Copying to a new table")[part]
+    before, printed = re.split(r"^(?:The program|It) prints:$", text, maxsplit=1, flags=re.MULTILINE)
+    names = [*re.findall(r"^`((?:\w+/)?\w+\.py)`", before, re.MULTILINE), "script.py"]
+    blocks = re.findall(r"```python\n(.*?)```", before, re.DOTALL)
+    for name, block in zip(names, blocks, strict=True):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(block)
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{DOCS.parent}"}
+    command = [sys.executable, "-W", "error", "script.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == re.findall(r"```\n(.*?)```", printed, re.DOTALL)[0]

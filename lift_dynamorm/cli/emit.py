@@ -101,8 +101,9 @@ def _iam(
     invocation: Invocation,
     to: To = STANDARD,
     tenant: Annotated[
-        str, typer.Option(metavar="ID", show_default=False, help="Only its items; or ${aws:PrincipalTag/tenant}.")
-    ] = "",
+        str | None,
+        typer.Option(metavar="ID", show_default=False, help="Only its items; or ${aws:PrincipalTag/tenant}."),
+    ] = None,
     read_only: ReadOnly = False,
     scan: Scan = False,
     partiql: Partiql = False,
@@ -118,7 +119,7 @@ def _iam(
     if deploy:
         policy = deploy_iam(specs, delete=delete, **where)
     else:
-        policy = iam(specs, tenant=tenant or None, read_only=read_only, scan=scan, partiql=partiql, **where)
+        policy = iam(specs, tenant=tenant, read_only=read_only, scan=scan, partiql=partiql, **where)
     note = size_note(policy)
     if note is not None:
         invocation.output.note(f"note: {note}")

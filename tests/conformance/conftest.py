@@ -7,7 +7,6 @@ awaitable face, and drives the coroutine without an event loop: nothing in it ma
 from __future__ import annotations
 
 import inspect
-import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,8 +17,7 @@ from hypothesis import strategies as st
 from lift_dynamorm import Database
 from lift_dynamorm.operations.concurrency import drive
 from lift_dynamorm.transport.retry import RetryTransport
-from tests.conftest import unique_tables
-from tests.engines import ENGINES
+from tests.conftest import engine_fixture, mark_engine_faults, unique_tables
 
 if TYPE_CHECKING:
     import asyncio
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
     from tests.conftest import Engines
 
     ForAll = Callable[..., None]
-
-NAMES = [*ENGINES, *(["endpoint"] if os.environ.get("LIFT_DYNAMORM_TEST_ENDPOINT") else [])]
 
 KNOWN_ENGINE_FAULTS: dict[tuple[str, str], str] = {
     ("embedded", "test_list_positions_are_those_before_the_update"): "removes one list element after the other",
@@ -97,22 +93,10 @@ KNOWN_ENGINE_FAULTS |= {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
-            engine = str(item.callspec.params.get("engine", ""))
-            case = item.name.replace(f"{engine}-", "").replace("async-", "").replace("sync-", "")
-            for name in (item.originalname, case):
-                reason = KNOWN_ENGINE_FAULTS.get((engine, name))
-                if reason is not None:
-                    item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
+    mark_engine_faults(items, KNOWN_ENGINE_FAULTS)
 
 
-@pytest.fixture(scope="package", params=NAMES)
-def engine(request: pytest.FixtureRequest, engines: Engines) -> Iterator[str]:
-    """The name of the engine. moto ends with the folder, because it takes over botocore's network meanwhile."""
-    yield request.param
-    if request.param == "moto":
-        engines.stop("moto")
+engine = engine_fixture()
 
 
 @pytest.fixture(params=["async", "sync"])

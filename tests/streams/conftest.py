@@ -10,8 +10,8 @@ from lift_dynamorm import Database
 from lift_dynamorm.operations.concurrency import drive
 from lift_dynamorm.transport.boto import BotoTransport
 from lift_dynamorm.transport.retry import RetryTransport
-from tests.conftest import unique_tables
-from tests.engines import ENGINES, EXAMPLE_KEY
+from tests.conftest import engine_fixture, mark_engine_faults, unique_tables
+from tests.engines import EXAMPLE_KEY
 from tests.wire import ValidatingTransport
 
 if TYPE_CHECKING:
@@ -37,19 +37,10 @@ KNOWN_ENGINE_FAULTS: dict[tuple[str, str], str] = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
-            reason = KNOWN_ENGINE_FAULTS.get((str(item.callspec.params.get("engine", "")), item.originalname))
-            if reason is not None:
-                item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
+    mark_engine_faults(items, KNOWN_ENGINE_FAULTS)
 
 
-@pytest.fixture(scope="package", params=ENGINES)
-def engine(request: pytest.FixtureRequest, engines: Engines) -> Iterator[str]:
-    """The name of the engine. moto ends with the folder, because it takes over botocore's network meanwhile."""
-    yield request.param
-    if request.param == "moto":
-        engines.stop("moto")
+engine = engine_fixture()
 
 
 @pytest.fixture

@@ -20,34 +20,11 @@ from lift_dynamorm.transport.local import LocalTransport
 from lift_dynamorm.transport.retry import RetryTransport
 from tests.engines import EXAMPLE_KEY
 
+from .dying import Dying
 from .models import DROPPED, after, before
 
 if TYPE_CHECKING:
-    from lift_dynamorm.transport import Payload, Transport
-
-
-class Killing:
-    """Ends the process by SIGKILL at the nth change that is sent, before it is sent or when its answer is there."""
-
-    def __init__(self, inner: Transport, at: int, *, after_it: bool) -> None:
-        self._inner, self._left, self._after = inner, at, after_it
-
-    @property
-    def blocking(self) -> Killing:
-        return self
-
-    async def send(self, operation: str, payload: Payload, *, deadline: float | None = None) -> Payload:
-        changes = not operation.startswith(("Describe", "List", "Get"))
-        self._left -= changes
-        if changes and self._left == 0 and not self._after:
-            os.kill(os.getpid(), signal.SIGKILL)
-        answer = await self._inner.blocking.send(operation, payload, deadline=deadline)
-        if changes and self._left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return answer
-
-    async def aclose(self) -> None:
-        await self._inner.blocking.aclose()
+    from lift_dynamorm.transport import Transport
 
 
 class Runs:
@@ -69,7 +46,7 @@ class Runs:
         if process == 0:
             code = 1
             try:
-                transport = RetryTransport(Killing(self.transport(), at, after_it=after_it))
+                transport = RetryTransport(Dying(self.transport().blocking, at, kill, after_it=after_it))
                 self.change(Database(transport=transport, table_names=self.name))
                 code = 0
             finally:
@@ -108,6 +85,10 @@ class Runs:
         state = stripped(tables.describe()[0].as_json())
         db.sync.close()
         return arrived, json.dumps(state, sort_keys=True)
+
+
+def kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def stripped(described: dict[str, Any]) -> dict[str, Any]:

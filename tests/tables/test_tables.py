@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,12 +29,12 @@ from lift_dynamorm.transport.faults import DropAfterSend, FaultTransport, On, Th
 from lift_dynamorm.transport.local import LocalTransport
 from lift_dynamorm.transport.retry import RetryTransport
 from tests.conftest import unique_tables
-from tests.engines import ENGINES
 
+from .dying import Dying
 from .models import DROPPED, FULL, INDEX_CAPACITY_LACKING, LACKING, LOWEST, after, before, known, model, models
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from lift_dynamorm.tables import ApplyProgress, Tables
     from lift_dynamorm.transport import Payload, Transport
@@ -43,34 +42,10 @@ if TYPE_CHECKING:
 
     Of = Callable[..., Tables]
 
-NAMES = [*ENGINES, *(["endpoint"] if os.environ.get("LIFT_DYNAMORM_TEST_ENDPOINT") else [])]
-
-
-KNOWN_ENGINE_FAULTS = {
-    ("dynoxide", "test_capacity_of_single_indexes"): "does not keep the capacity of an index",
-    ("dynoxide", "test_indexes_take_the_capacity_of_a_table_that_nobody_manages"): "does not keep it",
-    ("extenddb", "test_capacity_of_single_indexes"): "cannot change the capacity of an index",
-    ("extenddb", "test_indexes_take_the_capacity_of_a_table_that_nobody_manages"): "fails to describe such a table",
-    ("moto", "test_on_demand_limits"): "does not keep them",
-    ("moto", "test_every_setting_and_back"): "does not end a stream",
-}
-"""What an engine does otherwise than AWS documents, by engine and test."""
-
 
 @pytest.fixture(autouse=True)
-def _engine_faults(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(applying, "_PATIENCE", 1.0)
-    engine = request.node.callspec.params.get("engine", "") if hasattr(request.node, "callspec") else ""
-    reason = KNOWN_ENGINE_FAULTS.get((engine, request.node.originalname))
-    if reason is not None:
-        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
-
-
-@pytest.fixture(scope="module", params=NAMES)
-def engine(request: pytest.FixtureRequest, engines: Engines) -> Iterator[str]:
-    yield request.param
-    if request.param == "moto":
-        engines.stop("moto")
 
 
 @pytest.fixture(params=["async", "sync"])
@@ -269,7 +244,7 @@ async def test_ensure_changes_nothing_that_is_there(tables: Of) -> None:
     new = tables(model("New", settings=TableSettings(stream=False), indexes=(GSI("by_a", pk=F.a),)), other)
     with pytest.raises(TablesDiffer, match=r"stream: NEW_IMAGE -> none; .*create index by_a") as caught:
         await new.ensure()
-    assert caught.value.plan.steps
+    assert caught.value.plan
     assert not await old.plan()
     assert await tables(other).describe() == []
 
@@ -403,28 +378,8 @@ class Dies(BaseException):
     pass
 
 
-class Mortal:
-    """Dies at the nth change, before it is made or after."""
-
-    def __init__(self, inner: Transport, at: int, *, after: bool) -> None:
-        self._inner, self._left, self._after = inner, at, after
-
-    @property
-    def blocking(self) -> Mortal:
-        return self
-
-    async def send(self, operation: str, payload: Payload, *, deadline: float | None = None) -> Payload:
-        changes = not operation.startswith(("Describe", "List", "Get"))
-        self._left -= changes
-        if changes and self._left == 0 and not self._after:
-            raise Dies
-        answer = await self._inner.send(operation, payload, deadline=deadline)
-        if changes and self._left == 0:
-            raise Dies
-        return answer
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
+def die() -> None:
+    raise Dies
 
 
 @given(models(), models())
@@ -437,7 +392,7 @@ def test_cut_short_anywhere_and_run_again(old: type[Model], new: type[Model]) ->
         drop = [drop.name for drop in whole.tables(new).plan().drops]
         died = False
         try:
-            embedded(Mortal(inner, cut, after=after)).sync.tables(new).apply(drop=drop)
+            embedded(Dying(inner, cut, die, after_it=after)).sync.tables(new).apply(drop=drop)
         except Dies:
             died = True
         left = {drop.name for drop in whole.tables(new).plan().drops}
