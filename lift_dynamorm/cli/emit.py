@@ -102,7 +102,7 @@ def _iam(
     to: To = STANDARD,
     tenant: Annotated[
         str | None,
-        typer.Option(metavar="ID", show_default=False, help="Only its items; or ${aws:PrincipalTag/tenant}."),
+        typer.Option(metavar="ID", show_default=False, help="Its items only; or ${aws:PrincipalTag/tenant}"),
     ] = None,
     read_only: ReadOnly = False,
     scan: Scan = False,
