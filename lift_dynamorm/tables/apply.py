@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lift_dynamorm.errors import DeadlineExceeded, RequestRefused, TableError, TablesDiffer
 from lift_dynamorm.tables.live import read_table
-from lift_dynamorm.tables.plan import COMPLETING, asked_settings, next_step
+from lift_dynamorm.tables.plan import asked_settings, next_step
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -24,6 +24,12 @@ _PATIENCE = 60.0
 
 _HOUR = 4000.0
 """Seconds, a little more than an hour: the time for which DynamoDB may refuse a second change of the time to live."""
+
+_BACKUPS = 600.0
+"""Seconds for which a new table may refuse point in time recovery, while its backups are being made possible."""
+
+_WITH_CREATION = ("tags", "resource policy")
+"""What a table is created with, and may show some seconds later, or on an emulator not at all."""
 
 _LOST = ("INACCESSIBLE_ENCRYPTION_CREDENTIALS", "ARCHIVING", "ARCHIVED", "REPLICATION_NOT_AUTHORIZED")
 
@@ -103,7 +109,7 @@ class Apply:
                 await self._tell(table.sent, "waiting", table.busy)
             return False
         table.busy = ""
-        step = self._next(spec, live)
+        step = self._next(table, live)
         if table.sent is not None and step != table.sent:
             self.done.append(table.sent)
             await self._tell(table.sent, "done")
@@ -119,13 +125,13 @@ class Apply:
         await self._take(table, step)
         return False
 
-    def _next(self, spec: TableSpec, live: LiveTable | None) -> Step | None:
-        step = next_step(spec, live, self._drop)
+    def _next(self, table: _Table, live: LiveTable | None) -> Step | None:
+        step = next_step(table.spec, live, self._drop)
         if step is None or self._approved is None or step in self._approved:
             return step
-        if step.kind not in COMPLETING:
-            raise TablesDiffer(f"{step}: this was not in the plan; the table has changed since. Plan anew")
-        return step
+        if table.created and step.kind in _WITH_CREATION:
+            return step
+        raise TablesDiffer(f"{step}: this was not in the plan; the table has changed since. Plan anew")
 
     async def _take(self, table: _Table, step: Step) -> None:
         if not table.waits:
@@ -138,6 +144,7 @@ class Apply:
                 await self._refused(table, step, error)
                 return
         table.waits, table.sent, table.sent_at = "", step, time.monotonic()
+        table.created = table.created or step.kind == "create table"
 
     async def _refused(self, table: _Table, step: Step, error: RequestRefused) -> None:
         """Take a refusal that passes with time for a reason to wait, and raise any other."""
@@ -162,7 +169,7 @@ class _Table:
     """A table on its way.
 
     sent: the step that was accepted last, None once it shows. sent_at: when, or since when it is refused.
-    busy: what the table is about. waits: why the next step is refused for now.
+    busy: what the table is about. waits: why the next step is refused for now. created: it was made in this run.
     """
 
     def __init__(self, spec: TableSpec) -> None:
@@ -171,6 +178,7 @@ class _Table:
         self.sent_at = 0.0
         self.busy = ""
         self.waits = ""
+        self.created = False
 
 
 async def look(transport: RetryTransport, spec: TableSpec) -> LiveTable | None:
@@ -182,6 +190,8 @@ def _passes(step: Step, error: RequestRefused) -> float:
     """Tell for how many seconds a refusal is worth waiting for to pass; 0 for one that stays."""
     if error.code == "ResourceInUseException":
         return _PATIENCE
+    if error.code == "ContinuousBackupsUnavailableException":
+        return _BACKUPS
     if step.kind == "time to live" and "multiple times" in str(error):
         return _HOUR
     if error.code == "LimitExceededException" and step.kind in ("create table", "create index", "drop index"):

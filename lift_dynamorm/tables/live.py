@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Payload = dict[str, Any]
 
 _ON = ("ENABLED", "ENABLING")
+_NOT_FOUND = ("ResourceNotFoundException", "TableNotFoundException")
+_AGAIN = 0.5
 _APART = ("point_in_time_recovery", "tags", "contributor_insights", "resource_policy")
 """The settings that DescribeTable does not tell; each takes a call of its own."""
 
@@ -104,11 +106,14 @@ def capacity_text(capacity: Throughput | None) -> str | None:
     return f"on demand up to {capacity.max_read or 'any'}/{capacity.max_write or 'any'}"
 
 
-async def read_table(transport: RetryTransport, name: str, asked: Collection[str] | None = None) -> LiveTable | None:
+async def read_table(
+    transport: RetryTransport, name: str, asked: Collection[str] | None = None, *, patience: float = 60.0
+) -> LiveTable | None:
     """Read what a table is, None where there is none.
 
     asked: the settings to read of those that take a call of their own; None reads all, and leaves out what DynamoDB
-    does not tell (for want of permission, or because it is an emulator).
+    does not tell (for want of permission, or because it is an emulator). patience: seconds for which one call may know
+    the table and another one not.
     """
     try:
         description = (await transport.send("DescribeTable", {"TableName": name}))["Table"]
@@ -116,18 +121,19 @@ async def read_table(transport: RetryTransport, name: str, asked: Collection[str
         if error.code == "ResourceNotFoundException":
             return None
         raise
+    if description["TableStatus"] not in ("ACTIVE", "UPDATING"):  # nothing else is told of it yet, or any more
+        return _live(description, None, None, {})
     reader = _Reader(transport, name, description)
-    apart: dict[str, Any] = {}
-    for setting in _APART:
-        if asked is not None and setting not in asked:
-            continue
-        try:
-            apart[setting] = await getattr(reader, setting)()
-        except RequestRefused:
-            if asked is not None:
-                raise
+    try:
+        apart = await reader.apart(asked)
+        time_to_live = await reader.time_to_live()
+    except RequestRefused as error:
+        if error.code not in _NOT_FOUND or patience <= 0:
+            raise
+        # It is about to be there everywhere, or about to be gone: the calls do not agree for some seconds.
+        await transport.sleep(_AGAIN)
+        return await read_table(transport, name, asked, patience=patience - _AGAIN)
     insights = apart.pop("contributor_insights", None)
-    time_to_live = await reader.time_to_live()
     return _live(description, time_to_live, insights, apart)
 
 
@@ -222,6 +228,19 @@ class _Reader:
         self._name = {"TableName": name}
         self._arn = {"ResourceArn": description.get("TableArn", "")}
         self._indexes = [index["IndexName"] for index in description.get("GlobalSecondaryIndexes") or ()]
+
+    async def apart(self, asked: Collection[str] | None) -> dict[str, Any]:
+        """Read the settings that are asked for; of all, those that DynamoDB tells."""
+        found: dict[str, Any] = {}
+        for setting in _APART:
+            if asked is not None and setting not in asked:
+                continue
+            try:
+                found[setting] = await getattr(self, setting)()
+            except RequestRefused as error:
+                if asked is not None or error.code in _NOT_FOUND:
+                    raise
+        return found
 
     async def time_to_live(self) -> str | None:
         answer = (await self._send("DescribeTimeToLive", self._name))["TimeToLiveDescription"]

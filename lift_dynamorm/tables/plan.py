@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -56,11 +57,12 @@ COMPLETING: frozenset[str] = frozenset(
 """What a new table is given by calls of their own, once it is there; the policy only where it came without."""
 
 MAX_DECREASES_A_DAY = 27
+_NOTHING = (None, "off", "none")
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One change of one table. before, after: in words, None for nothing.
+    """One change of one table. before, after: in words, None for nothing. Two steps to the same `after` are equal.
 
     subject: the name of the index; "" where the change is one of the table itself. requests: what makes the change.
     notes: what DynamoDB's rules make of it: limits, time, what is lost.
@@ -69,10 +71,15 @@ class Step:
     table: str
     kind: StepKind
     subject: str
-    before: str | None
+    before: str | None = field(compare=False)
     after: str | None
     notes: tuple[str, ...] = field(default=(), compare=False)
     requests: tuple[Request, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def adds(self) -> bool:
+        """Whether it makes something of nothing, and takes nothing away."""
+        return self.before in _NOTHING and self.after not in _NOTHING
 
     def __str__(self) -> str:
         what = f"{self.kind} {self.subject}" if self.subject else self.kind
@@ -154,15 +161,15 @@ class Plan:
 def plan(pairs: Iterable[tuple[TableSpec, LiveTable | None]], drop: Collection[str] = ()) -> Plan:
     """Compare tables as they should be with what they are, None for those that are not there.
 
-    drop: the names of what may be dropped: ``app.by_old`` for an index, ``app.time_to_live``. Raises UsageError where
-    one of them names nothing that could be.
+    drop: the names of what may be dropped: ``app.by_old`` for an index, ``app.time_to_live``. What is gone already, or
+    is as the models say, is not dropped. Raises UsageError where a name is of none of the tables.
     """
+    pairs = tuple(pairs)
+    for name in sorted(drop):
+        if not any(name.startswith(f"{wanted.name}.") for wanted, _ in pairs):
+            tables = ", ".join(wanted.name for wanted, _ in pairs)
+            raise UsageError(f"drop {name}: it begins with none of the tables, {tables}; write TABLE.INDEX")
     differences = [_Difference(wanted, live, drop) for wanted, live in pairs]
-    known = {name for difference in differences for name in difference.droppable}
-    for name in sorted(set(drop) - known):
-        raise UsageError(
-            f"drop {name}: there is no such thing to drop; there is {', '.join(sorted(known)) or 'nothing'}"
-        )
     return Plan(
         tuple(step for difference in differences for step in difference.steps),
         tuple(drop for difference in differences for drop in difference.drops),
@@ -171,7 +178,7 @@ def plan(pairs: Iterable[tuple[TableSpec, LiveTable | None]], drop: Collection[s
 
 
 def next_step(wanted: TableSpec, live: LiveTable | None, drop: Collection[str]) -> Step | None:
-    """Tell the first thing to do about a table; names in `drop` may be gone already."""
+    """Tell the first thing to do about a table."""
     return next(iter(_Difference(wanted, live, drop).steps), None)
 
 
@@ -184,8 +191,7 @@ class _Difference:
         self.steps: list[Step] = []
         self.drops: list[Drop] = []
         self.refused: list[Refusal] = []
-        self.droppable: set[str] = set()
-        if live is None:
+        if live is None or live.status == "DELETING":
             self._create()
             self._completing(None, False, frozenset())
             return
@@ -376,7 +382,6 @@ class _Difference:
 
     def _may_drop(self, thing: str, what: str, *, needed: bool) -> bool:
         name = f"{self.wanted.name}.{thing}"
-        self.droppable.add(name)
         if name not in self.asked:
             self.drops.append(Drop(name, what, needed))
         return name in self.asked
@@ -388,8 +393,8 @@ class _Difference:
         wanted = self.wanted.settings.point_in_time_recovery
         if wanted is not None and _days(wanted) != _days(has) and not (wanted and has is True):
             specification: Payload = {"PointInTimeRecoveryEnabled": bool(wanted)}
-            if wanted and wanted is not True:
-                specification["RecoveryPeriodInDays"] = wanted
+            if wanted:
+                specification["RecoveryPeriodInDays"] = _days(wanted)
             payload = {"TableName": self.wanted.name, "PointInTimeRecoverySpecification": specification}
             self._step(
                 "point in time recovery",
@@ -445,10 +450,10 @@ class _Difference:
             if set_:
                 requests.append(("TagResource", {"ResourceArn": live.arn, "Tags": tag_list(set_)}))
             self._step("tags", _tags_text(has), _tags_text(wanted.tags), *requests)
-        if wanted.resource_policy is not None and wanted.resource_policy != there.resource_policy:
+        text = policy_text(wanted.resource_policy) if wanted.resource_policy is not None else None
+        if text is not None and json.loads(text) != there.resource_policy:
             request: Request = ("DeleteResourcePolicy", {"ResourceArn": live.arn})
             if wanted.resource_policy:
-                text = policy_text(wanted.resource_policy)
                 request = ("PutResourcePolicy", {"ResourceArn": live.arn, "Policy": text})
             self._step(
                 "resource policy", _policy_text(there.resource_policy), _policy_text(wanted.resource_policy), request

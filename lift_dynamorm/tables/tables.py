@@ -81,12 +81,14 @@ class Tables:
     async def ensure(self, *, timeout: float | None = 300.0) -> None:
         """Create the tables that do not exist, and see that the others are as the models say.
 
-        Raises TablesDiffer, before anything is created, where one is not; `apply` changes it. An index that is in no
-        model is no difference.
+        Of a table that is there it turns on, where it is off, what a new table is given behind its creation, for that
+        may have been cut short: time to live, point in time recovery, insights, a policy. Any other difference is a
+        TablesDiffer, before anything is created; `apply` changes it. An index that is in no model is no difference.
         """
         now = await self.plan()
         made = {step.table for step in now.steps if step.kind == "create table"}
-        differ = [step for step in now.steps if step.table not in made and step.kind not in COMPLETING]
+        completing = [step for step in now.steps if step.kind in COMPLETING and step.adds]
+        differ = [step for step in now.steps if step.table not in made and step not in completing]
         if now.in_the_way or differ:
             listed = "; ".join(map(str, (*differ, *now.in_the_way)))
             raise TablesDiffer(f"the tables are not as the models say: {listed}. apply() changes what can be", now)

@@ -65,8 +65,7 @@ class Runs:
         old, new = before(self.engine), after(self.engine)
         if not db.sync.tables(new).describe() or self.untouched(db):
             db.sync.tables(old).ensure()
-        there = {drop.name for drop in db.sync.tables(new).plan().drops}
-        db.sync.tables(new).apply(drop=[name for t in DROPPED if (name := f"{self.name('things')}.{t}") in there])
+        db.sync.tables(new).apply(drop=[f"{self.name('things')}.{thing}" for thing in DROPPED])
 
     def untouched(self, db: Database) -> bool:
         """Tell whether the table is as it was, though perhaps still without its time to live."""

@@ -24,6 +24,7 @@ from lift_dynamorm import (
     UsageError,
 )
 from lift_dynamorm.errors import DeadlineExceeded, TableError, TablesDiffer
+from lift_dynamorm.tables import Plan
 from lift_dynamorm.tables import apply as applying
 from lift_dynamorm.transport.faults import DropAfterSend, FaultTransport, On, Throttle
 from lift_dynamorm.transport.local import LocalTransport
@@ -180,9 +181,11 @@ async def test_a_drop_is_asked_for_by_name(tables: Of) -> None:
         with pytest.raises(TablesDiffer, match=f"drop {drop.name}"):
             await refused
     assert not await old.plan()
-    with pytest.raises(UsageError, match=rf"drop app.nope: there is no such thing to drop; there is {drop.name}"):
+    with pytest.raises(UsageError, match=r"drop app\.nope: it begins with none of the tables, .*; write TABLE\.INDEX"):
         await new.plan(drop=["app.nope"])
     await new.apply(drop=[drop.name])
+    assert not await new.plan()
+    await new.apply(drop=[drop.name])  # as a migration does that is run again
     assert not await new.plan()
 
 
@@ -253,6 +256,19 @@ async def test_ensure_completes_a_table_that_was_cut_short(tables: Of) -> None:
     await tables(model()).ensure()
     await tables(model(ends=(TTL, None))).ensure()
     assert (await tables(model()).describe())[0].spec.time_to_live == "ends"
+
+
+async def test_ensure_takes_nothing_away(engine: str, tables: Of) -> None:
+    off = ("point_in_time_recovery", "contributor_insights", "resource_policy")
+    full = {name: FULL[name] for name in off}
+    lowest = {name: LOWEST[name] for name in off}
+    await tables(model(settings=known(engine, full), ends=(TTL, None))).ensure()
+    for other in (model(settings=known(engine, lowest)), model(expires=(TTL, None))):
+        if not (await tables(other).plan()).steps and not (await tables(other).plan()).in_the_way:
+            continue  # an engine that knows none of these settings
+        with pytest.raises(TablesDiffer):
+            await tables(other).ensure()
+    assert not await tables(model(settings=known(engine, full), ends=(TTL, None))).plan()
 
 
 async def test_create_is_for_what_is_not_there(tables: Of) -> None:
@@ -395,8 +411,7 @@ def test_cut_short_anywhere_and_run_again(old: type[Model], new: type[Model]) ->
             embedded(Dying(inner, cut, die, after_it=after)).sync.tables(new).apply(drop=drop)
         except Dies:
             died = True
-        left = {drop.name for drop in whole.tables(new).plan().drops}
-        whole.tables(new).apply(drop=[name for name in drop if name in left])
+        whole.tables(new).apply(drop=drop)
         assert not whole.tables(new).plan()
         return died, shown(whole.tables(new).describe()[0].as_json())
 
@@ -610,3 +625,102 @@ def test_tags_page_by_page_without_those_of_aws() -> None:
 
     transport.answers = {"ListTagsOfResource": [first, second]}
     assert not tables.plan()
+
+
+def no_table(operation: str) -> RequestRefused:
+    code = "TableNotFoundException" if operation == "DescribeContinuousBackups" else "ResourceNotFoundException"
+    return refusal(operation, code)
+
+
+def test_calls_that_do_not_know_a_new_table_yet() -> None:
+    transport = Answering({})
+    db, slept = unhurried(transport)
+    said = TableSettings(point_in_time_recovery=True, tags={"team": "core"}, resource_policy=FULL["resource_policy"])
+    tables = db.sync.tables(model(settings=said, ends=(TTL, None)))
+    apart = ("DescribeTimeToLive", "DescribeContinuousBackups", "ListTagsOfResource", "GetResourcePolicy")
+    transport.answers = {name: [no_table(name)] * 3 for name in apart}
+    transport.answers["DescribeTable"] = [no_table("DescribeTable")] * 3
+    unavailable = refusal(
+        "UpdateContinuousBackups", "ContinuousBackupsUnavailableException", "Backups are being enabled"
+    )
+    transport.answers["UpdateContinuousBackups"] = [unavailable] * 3
+    tables.ensure()
+    assert not any(transport.answers.values())
+    assert not tables.plan()
+    assert len(slept) >= 3 * len(apart)
+
+
+def test_a_table_that_the_calls_never_agree_on() -> None:
+    transport = Answering({})
+    db, slept = unhurried(transport)
+    tables = db.sync.tables(model())
+    tables.ensure()
+    transport.answers = {"DescribeTimeToLive": [no_table("DescribeTimeToLive")] * 1000}
+    with pytest.raises(RequestRefused, match="ResourceNotFound"):
+        tables.plan()
+    assert sum(slept) >= 60
+
+
+def test_nothing_is_asked_of_a_table_that_is_on_its_way() -> None:
+    transport = Answering({})
+    db, _ = unhurried(transport)
+    tables = db.sync.tables(model())
+    tables.ensure()
+    transport.answers = {"DescribeTable": [state(TableStatus="DELETING")] * 2}
+    transport.sent.clear()
+    tables.delete("things")
+    assert "DescribeTimeToLive" not in transport.sent
+
+
+def test_tags_that_show_later() -> None:
+    transport = Answering({})
+    db, _ = unhurried(transport)
+    tags = TableSettings(tags={"team": "core"})
+    empty: Any = lambda _: {"Tags": []}  # noqa: E731
+    transport.answers = {"ListTagsOfResource": [empty] * 4}
+    db.sync.tables(model(settings=tags)).ensure()
+    assert not db.sync.tables(model(settings=tags)).plan()
+    new = db.sync.tables(model(settings=TableSettings(tags={"owner": "x"})))
+    plan = new.plan()
+    old: Any = lambda _: {"Tags": [{"Key": "team", "Value": "core"}]}  # noqa: E731
+    transport.answers = {"ListTagsOfResource": [old, old, old, empty, empty]}
+    assert new.apply(plan).steps == plan.steps
+    assert not new.plan()
+
+
+def test_a_table_that_is_being_deleted_is_not_there() -> None:
+    transport = Answering({})
+    db, _ = unhurried(transport)
+    tables = db.sync.tables(model())
+    tables.ensure()
+    transport.answers = {"DescribeTable": [state(TableStatus="DELETING")]}
+    assert [step.kind for step in tables.plan().steps] == ["create table"]
+
+    def gone(_: Payload) -> Payload:
+        raise no_table("DescribeTable")
+
+    transport.answers = {"DescribeTable": [state(TableStatus="DELETING")] * 3 + [gone] * 2}
+    transport.answers["DescribeTable"][3] = lambda _: (transport._inner.reset(), gone(_))[1]
+    tables.ensure()
+    assert not tables.plan()
+    assert transport.sent.count("CreateTable") == 2
+
+
+def test_a_policy_of_tuples_is_the_same_policy() -> None:
+    statement = {"Effect": "Deny", "Principal": "*", "Action": ("dynamodb:DeleteTable",), "Resource": "*"}
+    policy = {"Version": "2012-10-17", "Statement": (statement,)}
+    tables = embedded().sync.tables(model(settings=TableSettings(resource_policy=policy)))
+    tables.ensure()
+    assert not tables.plan()
+
+
+def test_an_unapproved_step_is_taken_of_a_new_table_only() -> None:
+    transport = Answering({})
+    db, _ = unhurried(transport)
+    db.sync.tables(model()).ensure()
+    new = db.sync.tables(model(indexes=(GSI("by_a", pk=F.a),), ends=(TTL, None)))
+    approved = new.plan()
+    index_only = Plan(approved.steps[:1])
+    with pytest.raises(TablesDiffer, match=r"time to live \(ends\): this was not in the plan"):
+        new.apply(index_only)
+    assert [step.kind for step in new.plan().steps] == ["create index", "time to live"]
