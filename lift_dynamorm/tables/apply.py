@@ -31,6 +31,9 @@ _BACKUPS = 600.0
 _WITH_CREATION = ("tags", "resource policy")
 """What a table is created with, and may show some seconds later, or on an emulator not at all."""
 
+_AGAIN = 1.0
+"""Seconds for which an invalid change is looked at again: somebody else may have made it just now."""
+
 _LOST = ("INACCESSIBLE_ENCRYPTION_CREDENTIALS", "ARCHIVING", "ARCHIVED", "REPLICATION_NOT_AUTHORIZED")
 
 
@@ -116,6 +119,8 @@ class Apply:
             table.sent = None
         if step is None:
             return True
+        if step != table.refused:
+            table.refused, table.waits = None, ""
         if table.sent is not None:
             if time.monotonic() > table.sent_at + _PATIENCE:
                 raise TableError(
@@ -149,8 +154,8 @@ class Apply:
     async def _refused(self, table: _Table, step: Step, error: RequestRefused) -> None:
         """Take a refusal that passes with time for a reason to wait, and raise any other."""
         passes = _passes(step, error)
-        if not table.waits:
-            table.sent_at = time.monotonic()
+        if table.refused is None:
+            table.refused, table.sent_at = step, time.monotonic()
         if time.monotonic() >= table.sent_at + passes:
             for note in step.notes:
                 error.add_note(note)
@@ -169,7 +174,8 @@ class _Table:
     """A table on its way.
 
     sent: the step that was accepted last, None once it shows. sent_at: when, or since when it is refused.
-    busy: what the table is about. waits: why the next step is refused for now. created: it was made in this run.
+    busy: what the table is about. refused, waits: the step that is refused for now, and why.
+    created: it was made in this run.
     """
 
     def __init__(self, spec: TableSpec) -> None:
@@ -177,6 +183,7 @@ class _Table:
         self.sent: Step | None = None
         self.sent_at = 0.0
         self.busy = ""
+        self.refused: Step | None = None
         self.waits = ""
         self.created = False
 
@@ -188,12 +195,14 @@ async def look(transport: RetryTransport, spec: TableSpec) -> LiveTable | None:
 
 def _passes(step: Step, error: RequestRefused) -> float:
     """Tell for how many seconds a refusal is worth waiting for to pass; 0 for one that stays."""
-    if error.code == "ResourceInUseException":
-        return _PATIENCE
-    if error.code == "ContinuousBackupsUnavailableException":
-        return _BACKUPS
     if step.kind == "time to live" and "multiple times" in str(error):
         return _HOUR
+    if error.code == "ResourceInUseException":
+        return _PATIENCE
+    if error.code == "ValidationException":
+        return _AGAIN
+    if error.code == "ContinuousBackupsUnavailableException":
+        return _BACKUPS
     if error.code == "LimitExceededException" and step.kind in ("create table", "create index", "drop index"):
         return _HOUR  # so many tables and indexes can be made at a time
     return 0.0

@@ -223,6 +223,8 @@ class _Difference:
             " ".join(f"{name}:{spec.types[name]}" for name, _ in spec.keys),
             capacity_text(spec.settings.capacity or OnDemand()) or "",
             *([f"indexes {', '.join(indexes)}"] if indexes else []),
+            *([f"stream {spec.settings.stream}"] if spec.settings.stream else []),
+            *([f"tags {_tags_text(spec.settings.tags)}"] if spec.settings.tags else []),
         ]
         self._step("create table", None, "; ".join(parts), ("CreateTable", spec.request()))
 
@@ -364,6 +366,11 @@ class _Difference:
         if capacity is None and isinstance(of_table, Provisioned):
             capacity = of_table
             notes.append(f"it gets the table's capacity, {capacity_text(of_table)}")
+        if index.made:
+            notes.append(
+                f"items stored before lack {' and '.join(index.made)}, and are not in it until they are written again: "
+                "by a migration, Transform(Model, lambda item: item)"
+            )
         given = IndexSpec(index.name, index.keys, index.projected, capacity)
         # What is there of the others has to be repeated, the types of keys that no index has are not allowed.
         types = {name: self.wanted.types[name] for name, _ in index.keys}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from lift_dynamorm.definition import MAX_GLOBAL_INDEXES, MAX_LOCAL_INDEXES
@@ -27,13 +27,15 @@ Payload = dict[str, Any]
 class IndexSpec:
     """A secondary index. projected: the attributes it copies beside all keys, None for every attribute.
 
-    capacity: None for a local index, and where it is not managed.
+    capacity: None for a local index, and where it is not managed. made: those of its keys that templates make, which
+    DynamoDB knows nothing of.
     """
 
     name: str
     keys: KeyNames
     projected: frozenset[str] | None
     capacity: Throughput | None = None
+    made: tuple[str, ...] = field(default=(), compare=False)
 
     def request(self) -> Payload:
         """Write it as CreateTable and UpdateTable take it."""
@@ -147,7 +149,8 @@ def _merged(name: str, schemas: list[Schema[Any]], over: TableSettings) -> Table
                         f"{attribute.tag}"
                     )
             if index.name is not None:
-                spec = IndexSpec(index.name, _keys(index), index.projected)
+                made = tuple(key.attribute for key in (*index.partition, *index.sort) if key.template is not None)
+                spec = IndexSpec(index.name, _keys(index), index.projected, made=made)
                 kind, other, owner = declared.setdefault(index.name, (index.kind, spec, schema.name))
                 if (kind, other) != (index.kind, spec):
                     raise DefinitionError(

@@ -700,7 +700,12 @@ def test_a_table_that_is_being_deleted_is_not_there() -> None:
         raise no_table("DescribeTable")
 
     transport.answers = {"DescribeTable": [state(TableStatus="DELETING")] * 3 + [gone] * 2}
-    transport.answers["DescribeTable"][3] = lambda _: (transport._inner.reset(), gone(_))[1]
+
+    def goes(answer: Payload) -> Payload:
+        transport._inner.reset()
+        return gone(answer)
+
+    transport.answers["DescribeTable"][3] = goes
     tables.ensure()
     assert not tables.plan()
     assert transport.sent.count("CreateTable") == 2
@@ -724,3 +729,43 @@ def test_an_unapproved_step_is_taken_of_a_new_table_only() -> None:
     with pytest.raises(TablesDiffer, match=r"time to live \(ends\): this was not in the plan"):
         new.apply(index_only)
     assert [step.kind for step in new.plan().steps] == ["create index", "time to live"]
+
+
+def test_somebody_else_who_makes_the_same_change() -> None:
+    transport = Answering({})
+    db, _ = unhurried(transport)
+    db.sync.tables(model()).ensure()
+    new = db.sync.tables(model(settings=TableSettings(capacity=Provisioned(5, 5)), indexes=(GSI("by_a", pk=F.a),)))
+
+    def theirs(_: Payload) -> Payload:
+        raise refusal("UpdateTable", "ValidationException", "The provisioned throughput for the table will not change")
+
+    transport.answers = {"UpdateTable": [theirs]}  # it is applied, and this one is told that it changes nothing
+    told: list[str] = []
+    new.apply(progress=lambda progress: told.append(progress.state))
+    assert not new.plan()
+    assert told.count("sent") == 2
+
+
+def test_an_invalid_change_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(applying, "_AGAIN", 0.05)
+    transport = Answering({})
+    db, _ = unhurried(transport)
+    db.sync.tables(model()).ensure()
+    transport.answers = {"UpdateTable": [refusal("UpdateTable", "ValidationException", "no")] * 1_000_000}
+    with pytest.raises(RequestRefused, match="ValidationException: no"):
+        db.sync.tables(model(indexes=(GSI("by_a", pk=F.a),))).apply()
+
+
+def test_the_plan_says_that_a_template_index_is_not_filled() -> None:
+    tables = embedded().sync.tables
+    tables(model()).ensure()
+    plain, made = (tables(model(indexes=(GSI("by_c", pk=pk),))).plan().steps[0].notes for pk in (F.c, "C#{c}"))
+    assert not any("lack" in note for note in plain)
+    assert any("items stored before lack by_c_pk, and are not in it until they are written again" in n for n in made)
+
+
+def test_a_new_table_is_told_with_its_stream_and_tags() -> None:
+    said = TableSettings(stream="KEYS_ONLY", tags={"team": "core"})
+    (step,) = embedded().sync.tables(model(settings=said)).plan().steps
+    assert step.after == "pk:S sk:S; on demand; stream KEYS_ONLY; tags team=core"
