@@ -17,7 +17,6 @@ from lift_dynamorm.reader import check_tenant
 from lift_dynamorm.session import Session
 from lift_dynamorm.sync import SyncDatabase
 from lift_dynamorm.table import TableSettings
-from lift_dynamorm.tables import Tables
 from lift_dynamorm.transport import Transport
 from lift_dynamorm.transport.retry import RetryTransport
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from lift_dynamorm.reader import Tenant
     from lift_dynamorm.streams.stream import Start, Stream
+    from lift_dynamorm.tables import Tables
 
 M = TypeVar("M", bound=Model)
 WriteHook = Callable[[WriteEvent[M]], Awaitable[None] | None]
@@ -151,6 +151,8 @@ class Database:
 
     def tables(self, *models: type[Model]) -> Tables:
         """Give the tables of models, to plan, create, change, describe and delete."""
+        from lift_dynamorm.tables import Tables  # a program in production makes none
+
         return Tables(self, self.transport, models)
 
     def stream(

@@ -12,7 +12,6 @@ from lift_dynamorm.model import Model, schema_of
 from lift_dynamorm.operations.concurrency import drive
 from lift_dynamorm.query import AskedByKey, Page, Query
 from lift_dynamorm.scan import AskedOfAll, Scan
-from lift_dynamorm.tables import SyncTables, Tables
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from lift_dynamorm.reader import Tenant
     from lift_dynamorm.session import Isolation, Session
     from lift_dynamorm.streams.stream import Start, SyncStream
+    from lift_dynamorm.tables import SyncTables
 
 M = TypeVar("M", bound=Model)
 A = TypeVar("A", bound=Model)
@@ -463,6 +463,8 @@ class SyncDatabase:
 
     def tables(self, *models: type[Model]) -> SyncTables:
         """Give the tables of models; see `Database.tables`."""
+        from lift_dynamorm.tables import SyncTables, Tables
+
         return SyncTables(Tables(self._database, self._database.transport.blocking, models))
 
     def stream(
