@@ -36,7 +36,7 @@ class Line(Model, table="lines"):
 @pytest.mark.parametrize(("one", "twin"), [(Session, SyncSession), (Query, SyncQuery), (Scan, SyncScan)])
 def test_the_twins_have_the_same_verbs(one: Any, twin: Any) -> None:
     # What the middleware and the operations need of a session, and code that cannot await does not.
-    internal = {"begin", "context", "deadline", "end", "open", "sync", "unit_of_work"}
+    internal = {"begin", "begin_as", "context", "deadline", "end", "open", "sync", "unit_of_work"}
     verbs = {name for name, _ in inspect.getmembers(one) if not name.startswith("_")} - internal
     twins = {name for name, _ in inspect.getmembers(twin) if not name.startswith("_")} - internal
     assert verbs <= twins

@@ -3,17 +3,35 @@
 from lift_middleware.database import DynamORMMiddleware
 from lift_middleware.lambdas import LambdaHandler, lambda_handler
 from lift_middleware.modes import immediate, read_only, transactional
-from lift_middleware.problems import Problem, problem_of
-from lift_middleware.tenants import tenant_from_header
+from lift_middleware.principals import Principal
+from lift_middleware.problems import Problem, problem, problem_of
+from lift_middleware.request_id import RequestIdFilter, RequestIdMiddleware
+from lift_middleware.tenants import (
+    tenant_from,
+    tenant_from_authorizer,
+    tenant_from_claim,
+    tenant_from_header,
+    tenant_from_path,
+    tenant_from_subdomain,
+)
 
 __all__ = [
     "DynamORMMiddleware",
     "LambdaHandler",
+    "Principal",
     "Problem",
+    "RequestIdFilter",
+    "RequestIdMiddleware",
     "immediate",
     "lambda_handler",
+    "problem",
     "problem_of",
     "read_only",
+    "tenant_from",
+    "tenant_from_authorizer",
+    "tenant_from_claim",
     "tenant_from_header",
+    "tenant_from_path",
+    "tenant_from_subdomain",
     "transactional",
 ]

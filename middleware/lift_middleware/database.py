@@ -254,7 +254,7 @@ class _Exchange:
             if self.started or self.answered:
                 raise
             if not self._repeats(error):
-                problem = problem_of(error)
+                problem = problem_of(error, self.scope)
                 if problem is None:
                     raise
                 await problem.send(self.send)
@@ -319,7 +319,7 @@ class _Exchange:
         """Answer in place of the app, whose response must not be sent: its writes were not stored."""
         if self._repeats(error):
             self._answered(error)
-        problem = problem_of(error) or INTERNAL
+        problem = problem_of(error, self.scope) or INTERNAL
         level = logging.WARNING if problem is not INTERNAL else logging.ERROR
         what = self.scope["method"], self.scope["path"]
         log.log(level, "%s %s: the commit failed: %s", *what, error, exc_info=error if problem is INTERNAL else None)
