@@ -97,7 +97,7 @@ class JWTMiddleware:
     ) -> None:
         self.app = app
         self.optional = optional
-        self.verifier = TokenVerifier(
+        self.verifier: TokenVerifier = TokenVerifier(
             keys,
             algorithms=algorithms,
             issuer=issuer,

@@ -33,7 +33,7 @@ class Requirement:
         self._challenge = f', scope="{scope}"' if scope else ""
         # What FastAPI reads: as a dependency it is called with the connection.
         parameter = inspect.Parameter("connection", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=HTTPConnection)
-        self.__signature__ = inspect.Signature([parameter])
+        self.__signature__: inspect.Signature = inspect.Signature([parameter])
 
     @overload
     def __call__(self, connection: HTTPConnection) -> Principal: ...
