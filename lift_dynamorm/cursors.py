@@ -1,7 +1,9 @@
 """Cursors: where a page ended, as an opaque text a client may keep and bring back.
 
-A cursor is url-safe base64 of its content and an HMAC-SHA256 over it (RFC 2104, cut to 16 bytes). The
-content names the query and the tenant it belongs to by digest, when it expires, and the key of the last item.
+A cursor is url-safe base64 of its content, veiled, and an HMAC-SHA256 over it (RFC 2104, cut to 16 bytes). The
+content names the query and the tenant it belongs to by digest, when it expires, and the key of the item after which to
+go on: for a scan that may be another tenant's. So nobody may read it: the HMAC is also the nonce of a stream that it is
+combined with, as in SIV (RFC 5297).
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ import logging
 import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import sha256, shake_256
+from operator import xor
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -48,13 +51,16 @@ class CursorSigner:
             self.keys.append(os.urandom(32))
             log.warning("cursors are good in this process only; set %s or Database(cursor_keys=...)", KEY_VARIABLE)
         content = orjson.dumps([int(self.now() + self.lifetime), _digest(tenant.encode()), _digest(query), position])
-        return _encoded(content + self._mac(self.keys[0], content))
+        mac = self._mac(self.keys[0], content)
+        return _encoded(_veiled(self.keys[0], mac, content) + mac)
 
     def open(self, cursor: str, *, query: bytes, tenant: str) -> dict[str, Any]:
         """Give the position a cursor stands for; raises CursorError where it is not one for this query and tenant."""
         raw = _decoded(cursor)
-        content, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
-        if not any(hmac.compare_digest(mac, self._mac(key, content)) for key in self.keys):
+        veiled, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
+        contents = ((key, _veiled(key, mac, veiled)) for key in self.keys)
+        content = next((text for key, text in contents if hmac.compare_digest(mac, self._mac(key, text))), None)
+        if content is None:
             raise CursorInvalid(f"the cursor was changed, or was signed with a key that is no longer known. {_AGAIN}")
         expires, for_tenant, for_query, position = orjson.loads(content)
         if for_tenant != _digest(tenant.encode()):
@@ -71,6 +77,12 @@ class CursorSigner:
     @staticmethod
     def _mac(key: bytes, content: bytes) -> bytes:
         return hmac.digest(key, b"lift-dynamorm cursor\0" + content, "sha256")[:_MAC_BYTES]
+
+
+def _veiled(key: bytes, mac: bytes, text: bytes) -> bytes:
+    """Hide a content, or show it again."""
+    stream = shake_256(hmac.digest(key, b"lift-dynamorm veil\0" + mac, "sha256")).digest(len(text))
+    return bytes(map(xor, text, stream))
 
 
 def _encoded(raw: bytes) -> str:

@@ -40,6 +40,8 @@ def check_tenant(tenant: Any) -> None:
     """Refuse what is no tenant's id, and not None either."""
     if tenant is not None and (not isinstance(tenant, str) or not tenant):
         raise UsageError(f"a tenant is a text that is not empty, not {tenant!r}")
+    if tenant is not None and any("\ud800" <= character <= "\udfff" for character in tenant):
+        raise UsageError(f"a tenant is a text that can be written as UTF-8, not {tenant!r}")
 
 
 class Reader:

@@ -265,6 +265,8 @@ def _resolve_assignment(schema: Schema[Any], assignment: Assignment, prefix: str
     if attribute in schema.key.fields:
         msg = f"{schema.name}: `{assignment.path}` is part of the item's key; delete the item and create another"
         raise UsageError(msg)
+    if attribute in schema.hidden:
+        raise schema.invalid(attribute, InvalidValue("the name is taken by a key of the table or of an index"))
     if attribute in schema.kept:
         raise UsageError(f"{schema.name}: `{assignment.path}` is kept by the session; leave it out of the update")
     if assignment.action == "SET":

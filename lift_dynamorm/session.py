@@ -91,10 +91,16 @@ class Session(Reader):
         if self._sync is None:
             from lift_dynamorm.sync import SyncSession
 
-            twin = Session(self._database, self._transport.blocking, tenant=self.tenant, deadline=self.deadline)
+            tenant = self._told if callable(self.tenant) else self.tenant
+            twin = Session(self._database, self._transport.blocking, tenant=tenant, deadline=self.deadline)
             twin._blocking, twin._work, twin._meter = True, self._work, self._meter
             self._sync = SyncSession(twin)
         return self._sync
+
+    def _told(self) -> Any:
+        """Find out the tenant, once for this session and its twin."""
+        self.context()
+        return self.tenant
 
     # -- writes --------------------------------------------------------------------------------------------------------
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
+from pydantic import Field
 
 from lift_dynamorm import (
     GSI,
@@ -26,7 +28,7 @@ from lift_dynamorm import (
     UsageError,
     Version,
 )
-from lift_dynamorm.errors import Throttled
+from lift_dynamorm.errors import RequestRefused, Throttled, service_error
 from lift_dynamorm.transfer import (
     EVERY_TENANT,
     ExportProgress,
@@ -86,6 +88,16 @@ class Fresh(Model, table="fresh", pk="FRESH#{id}"):
     created_at: CreatedAt = None
 
 
+class Drawn(Model, table="drawn", pk="DRAWN#{code}"):
+    id: str = ""
+    code: str = Field(default_factory=lambda: token_hex(8))
+
+
+class Dated(Model, table="dated", pk="DATED#{id}", sk="{at}"):
+    id: str
+    at: CreatedAt = None
+
+
 class Loose(Model, table="loose", extra="allow"):
     id: PartitionKey[str]
 
@@ -136,6 +148,22 @@ def lines_of(said: list[Any]) -> list[bytes]:
 
 async def imported(target: Database, said: list[Any], *models: type[Model], **options: Any) -> ImportProgress:
     return await import_items(target, models or MODELS, lines_of(said), **options)
+
+
+class Refusals:
+    """Refuse to describe a table, as IAM does."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def send(self, operation: str, payload: Any, *, deadline: float | None = None) -> Any:
+        if operation == "DescribeTable":
+            said = {"__type": "x#AccessDeniedException", "Message": "you are not authorized"}
+            raise service_error(operation, status=400, answer=said)
+        return await self._inner.send(operation, payload, deadline=deadline)
 
 
 def filled(target: Database) -> None:
@@ -261,6 +289,38 @@ async def test_what_is_left_out_is_counted(here: Database) -> None:
     assert progress.read_units > 0
 
 
+async def test_what_an_import_would_not_take_is_counted(here: Database) -> None:
+    s = here.sync.session("acme")
+    s.create(User(id="1", email="a@x"))
+    for n, more in enumerate(({}, {"old": {"S": "x"}, "older": {"N": "1"}}, {"number": {"S": "no number"}})):
+        item = {"pk": {"S": "@acme#USER#1"}, "sk": {"S": f"ORDER#1200{n}"}, "user": {"S": "1"}, "number": {"N": f"{n}"}}
+        await here.transport.send("PutItem", {"TableName": here.table_name("app"), "Item": {**item, **more}})
+    lines: list[bytes] = []
+    progress = await export_items(here, [User, Order], lines.append)
+    assert (progress.items, progress.dropped_attributes, progress.unfit) == (4, 2, 1)
+    assert not any(b"old" in line for line in lines)
+    wrong: list[LineError] = []
+    await import_items(here, MODELS, lines, mode="put", keep_going=True, failed=wrong.append)
+    assert len(wrong) == progress.unfit
+    raw = await export_items(here, [User, Order], lines.append, raw=True)
+    assert (raw.dropped_attributes, raw.unfit) == (0, 0)
+    await imported(here, [{"model": "Loose", "item": {"id": "1", "more": 1}}])
+    assert (await export_items(here, [Loose], lines.append)).dropped_attributes == 0
+
+
+async def test_who_may_not_describe_a_table_exports_it_without_a_total(here: Database) -> None:
+    filled(here)
+    refusing = Database(transport=Refusals(here.transport), table_names=here.table_name)
+    assert len(await exported(refusing, tenant="acme")) == 123
+    seen: list[ExportProgress] = []
+    await export_items(refusing, MODELS, lambda line: None, report=seen.append)
+    assert seen[-1].items == EVERYTHING
+    assert {now.total for now in seen} == {0}
+    assert {now.remaining for now in seen} == {None}
+    with pytest.raises(RequestRefused, match="AccessDenied"):
+        await exported(refusing, Named, raw=True, tables=["events"])
+
+
 async def test_expired_items(here: Database) -> None:
     s = here.sync.session()
     for n, days in enumerate((-1, 1)):
@@ -365,10 +425,36 @@ async def test_versions_and_times_are_those_of_the_line(here: Database) -> None:
     one, two = s.get(User, id="1"), s.get(User, id="2")
     assert (one.version, one.created_at, one.updated_at) == (7, datetime(2020, 1, 1, tzinfo=UTC), one.created_at)
     assert (two.version, two.created_at, two.updated_at) == (1, NOW, NOW)
-    await imported(here, [{"model": "Fresh", "item": {}}, {"model": "Fresh", "item": {}}])
-    assert len({fresh.id for fresh in s.scan(Fresh)}) == 2
     s.update(one, team="x")  # the version that is stored is the one that is held
     assert one.version == 8
+
+
+@pytest.mark.parametrize(
+    ("model", "item", "name"),
+    [
+        ("Fresh", {}, "id"),
+        ("Fresh", {"id": ""}, "id"),
+        ("Drawn", {}, "code"),
+        ("Dated", {"id": "1"}, "at"),
+        ("Dated", {"id": "1", "at": None}, "at"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["create", "put", "skip"])
+async def test_a_key_that_would_be_made_anew_is_said_by_its_line(
+    here: Database, model: str, item: dict[str, Any], name: str, mode: Any
+) -> None:
+    here.sync.tables(Drawn, Dated).ensure()
+    models = (Fresh, Drawn, Dated)
+    with pytest.raises(ImportStopped, match=f"line 1: {model}: the line has no `{name}`.*; give it ") as caught:
+        await imported(here, [{"model": model, "item": item}], *models, mode=mode)
+    assert isinstance(caught.value.__cause__, UsageError)
+    assert await exported(here, *models) == []
+    whole = {"id": "1", "code": "x"} if model == "Drawn" else {"id": "1", "at": "2026-06-01T00:00:00Z"}
+    if model == "Fresh":
+        whole = {"id": "1"}
+    for _ in range(2):
+        await imported(here, [{"model": model, "item": whole}], *models, mode=mode)
+    assert len(await exported(here, *models)) == 1
 
 
 async def test_no_hook_is_called(here: Database) -> None:
@@ -414,6 +500,9 @@ async def test_the_last_of_several_lines_counts(here: Database) -> None:
         ({"model": ["User"], "item": {}}, "there is no model"),
         ({"model": "User", "tenant": 5, "item": {}}, "a tenant is a text"),
         ({"model": "User", "tenant": "", "item": {}}, "a tenant is a text"),
+        ({**user("1"), "tennant": "acme"}, "no `tennant` beside its item; did you mean `tenant`"),
+        ({**user("1"), "id": "1"}, "no `id` beside its item; a line has model, tenant, item"),
+        ({"table": "app", "tenant": "acme", "item": {}}, "no `tenant` beside its item"),
         (user("1", emial="x"), "did you mean `email`"),
         (user("1", pk="x"), "no attribute `pk`"),
         (user("1", balance="much"), "balance"),
@@ -447,12 +536,49 @@ async def test_going_on_past_lines_that_are_wrong(here: Database) -> None:
         assert (progress.failed, progress.items, progress.line) == (3, 3, 7)
 
 
+async def test_an_unknown_table_of_a_raw_line_ends_nothing(here: Database) -> None:
+    wrong: list[LineError] = []
+    said = [{"table": "nowhere", "item": {"a": {"S": "x"}}}, order(1)]
+    progress = await imported(here, said, keep_going=True, failed=wrong.append)
+    assert (progress.written, progress.failed) == (1, 1)
+    assert wrong[0].line == 1
+    assert "there is no table 'nowhere'" in str(wrong[0])
+
+
+async def test_models_choose_among_raw_lines_by_their_keys(here: Database) -> None:
+    filled(here)
+    raw = await exported(here, raw=True)
+    for models, count in (((User,), 9), ((Order,), 180), ((User, Order), 189), ((Event,), 30)):
+        progress = await imported(here, [*raw, {"table": "nowhere", "item": {}}], *models, others="skip")
+        assert (progress.unchanged, progress.left_out) == (count, len(raw) + 1 - count)
+    with pytest.raises(ImportStopped, match="own form"):
+        await imported(here, [{"table": "app", "item": {"pk": "1", "sk": {"S": 5}}}], User, others="skip")
+
+
 async def test_a_dry_run_writes_nothing(here: Database) -> None:
     wrong: list[LineError] = []
-    said = [order(1), user("1"), b"{", {"table": "nowhere", "item": {"a": {"S": "x"}}}]
-    progress = await imported(here, said, dry_run=True, keep_going=True, failed=wrong.append)
+    raw = {"table": "app", "item": {"pk": {"S": "x"}, "sk": {"S": "x"}}}
+    progress = await imported(
+        here, [order(1), user("1"), b"{", raw], dry_run=True, keep_going=True, failed=wrong.append
+    )
     assert (progress.written, progress.failed, progress.write_units) == (3, 1, 0)
     assert await exported(here, raw=True) == []
+
+
+async def test_a_dry_run_of_whole_items_looks_at_their_keys(here: Database) -> None:
+    wrong: list[LineError] = []
+    keys = ["@acme#x", "@globex#x", "x"]
+    said = [{"table": "app", "item": {"pk": {"S": key}, "sk": {"S": "x"}}} for key in keys]
+    said.append({"table": "app", "item": {"pk": {"S": "@acme#y"}}})
+    for dry_run in (True, False):
+        wrong.clear()
+        progress = await imported(
+            here, said, tenant="acme", dry_run=dry_run, keep_going=True, failed=wrong.append, mode="put"
+        )
+        assert (progress.written, progress.left_out, progress.failed) == (1, 2, 1)
+        assert "no sk" in str(wrong[0])
+    with pytest.raises(ImportStopped, match=r"line 1: .*nowhere"):
+        await imported(here, [{"table": "nowhere", "item": {"a": {"S": "x"}}}], dry_run=True)
 
 
 async def test_lines_are_chosen(here: Database) -> None:

@@ -62,6 +62,10 @@ class Invocation:
     def names_app(self) -> bool:
         return bool(self._app)
 
+    @property
+    def names_models(self) -> bool:
+        return bool(self._names)
+
     @cached_property
     def _found(self) -> Found:
         if not self._app:

@@ -67,12 +67,15 @@ def _imported(name: str) -> Any:
                 f"run the command in the folder that holds it; this is {here}",
             ) from error
         raise Failure(
-            f"importing {name} failed: {error}", "install it where lift-dynamorm is installed", kind="ImportError"
+            f"importing {name} failed: {error}",
+            "install it where lift-dynamorm is installed",
+            code=Exit.USAGE,
+            kind="ImportError",
         ) from error
     except Exception as error:
         said = " ".join(str(error).split())
         msg = f"importing {name} failed: {type(error).__name__}: {said}"
-        raise Failure(msg, "--debug shows where", kind="ImportError") from error
+        raise Failure(msg, "--debug shows where", code=Exit.USAGE, kind="ImportError") from error
 
 
 def _examine(app: str, target: Any) -> Found:
@@ -104,7 +107,8 @@ def _called(app: str, function: Any) -> Any:
             made = function()
     except Exception as error:
         said = " ".join(str(error).split())
-        raise Failure(f"calling {app} failed: {type(error).__name__}: {said}", "--debug shows where") from error
+        msg = f"calling {app} failed: {type(error).__name__}: {said}"
+        raise Failure(msg, "--debug shows where", code=Exit.USAGE, kind="UsageError") from error
     if inspect.isawaitable(made):
         if inspect.iscoroutine(made):
             made.close()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lift_dynamorm.cli.command import Invocation, command
-from lift_dynamorm.cli.failures import Exit
+from lift_dynamorm.cli.failures import Exit, Failure
 from lift_dynamorm.emit import as_json, as_yaml, cdk, cloudformation, deploy_iam, iam, sam, size_note, terraform
 from lift_dynamorm.tables import specifications
 from lift_dynamorm.transfer import write_file
@@ -115,6 +115,15 @@ def _iam(
 ) -> Exit:
     """Write the IAM policy of the app: what its sessions send, and nothing else."""
     specs = _specs(invocation)
+    if delete and not deploy:
+        raise _usage("--delete goes with --deploy", "the policy of an app deletes no table; add --deploy")
+    given = {"--tenant": tenant is not None, "--read-only": read_only, "--scan": scan, "--partiql": partiql}
+    idle = [name for name, said in given.items() if said]
+    if deploy and idle:
+        raise _usage(
+            f"--deploy does not go with {' or '.join(idle)}",
+            "who makes the tables reads and writes no item; emit the policy of the app apart",
+        )
     where: dict[str, Any] = {"account": account, "region": region, "partition": partition}
     if deploy:
         policy = deploy_iam(specs, delete=delete, **where)
@@ -124,6 +133,10 @@ def _iam(
     if note is not None:
         invocation.output.note(f"note: {note}")
     return _write(invocation, policy, to, Format.json)
+
+
+def _usage(message: str, mend: str) -> Failure:
+    return Failure(message, mend, code=Exit.USAGE, kind="UsageError")
 
 
 def _specs(invocation: Invocation) -> tuple[TableSpec, ...]:

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lift_dynamorm.cli.command import Invocation, Yes, command
-from lift_dynamorm.cli.failures import Exit, Failure
-from lift_dynamorm.cli.output import Meter, duration
+from lift_dynamorm.cli.failures import Exit, Failure, failure_of
+from lift_dynamorm.cli.output import duration
+from lift_dynamorm.errors import DynamORMError, MigrationError, RequestRefused, TablesDiffer
 from lift_dynamorm.migrations import Migrations
-from lift_dynamorm.migrations.files import new_file
+from lift_dynamorm.migrations.files import WrongName, chosen, find_files, new_file
+from lift_dynamorm.migrations.journal import Journal
 from lift_dynamorm.model import schema_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
+    from lift_dynamorm.cli.output import Meter, Output
     from lift_dynamorm.migrations import Outcome, Progress, Status
 
 FOLDER = "migrations"
 VARIABLE = "LIFT_DYNAMORM_MIGRATIONS"
+
+_IN_THE_SHELL = (
+    (r"accept\((\w+)\)", r"lift-dynamorm migrate accept \1"),
+    (r"down\(unfinished=True\)", "lift-dynamorm migrate down --unfinished"),
+    (r"\b(up|down)\(\)", r"lift-dynamorm migrate \1"),
+    (r"new\('\w+'\)", "lift-dynamorm migrate new NAME"),
+    (r"wait=\.\.\. seconds", "--wait SECONDS"),
+    (r'Migrations\(\.\.\., table="\.\.\."\)', "--table NAME"),
+    (r"database\.create_tables\(Model, \.\.\.\), or give a model.*", "lift-dynamorm tables apply"),
+    (r"apply\(\) changes", "lift-dynamorm tables apply changes"),
+)
+"""What the library tells programmers to call, and what to type instead."""
 
 group: typer.Typer = typer.Typer(help="Write, apply and take back migrations, and show where they are.")
 
@@ -43,7 +60,8 @@ def new(
     folder: Folder = Path(FOLDER),
 ) -> Exit:
     """Write the file of the next migration, to be filled in."""
-    path = new_file(folder, name)
+    with _shell():
+        path = new_file(folder, name)
     invocation.output.result({"file": str(path)})
     invocation.output.say(str(path))
     return Exit.DONE
@@ -82,11 +100,13 @@ def down(
     yes: Yes = False,
 ) -> Exit:
     """Take back the last migration, or all after one, after a question."""
-    if not dry_run:
-        what = f"Take back every migration after {to}?" if to else "Take back the last migration?"
-        invocation.output.ask(what, yes=yes)
 
     async def work(migrations: Migrations) -> list[Outcome]:
+        if not (dry_run or yes):
+            names = _to_take_back(await migrations.status(), folder, to)
+            if not names:
+                return []
+            invocation.output.ask(f"Take back {', '.join(names)}?", yes=yes)
         return await migrations.down(to or None, dry_run=dry_run, limit=limit, unfinished=unfinished, wait=wait)
 
     return _run(invocation, folder, table, work, dry_run=dry_run, done="taken back")
@@ -100,7 +120,12 @@ def status(
     check: Annotated[bool, typer.Option("--check", help="End with 3 where one is not applied.")] = False,
 ) -> Exit:
     """Show where each migration is."""
-    found = invocation.run(lambda _: _migrations(invocation, folder, table).status())
+
+    async def work(_: Any) -> Status:
+        return await (await _migrations(invocation, folder, table)).status()
+
+    with _shell():
+        found = invocation.run(work)
     output = invocation.output
     output.result(_status(found))
     rows = []
@@ -126,9 +151,16 @@ def accept(
     wait: Wait = 0.0,
 ) -> Exit:
     """Take the file of an applied migration as it is now, after a change without effect."""
-    invocation.run(lambda _: _migrations(invocation, folder, table).accept(migration, wait=wait))
-    invocation.output.result({"accepted": migration})
-    invocation.output.say(f"accepted {migration}")
+
+    async def work(_: Any) -> str:
+        name = chosen(find_files(folder), migration).name
+        await (await _migrations(invocation, folder, table)).accept(name, wait=wait)
+        return name
+
+    with _shell():
+        name = invocation.run(work)
+    invocation.output.result({"accepted": name})
+    invocation.output.say(f"accepted {name}")
     return Exit.DONE
 
 
@@ -143,15 +175,16 @@ def _run(
 ) -> Exit:
     output = invocation.output
 
-    async def run(migrations: Migrations) -> list[Outcome]:
+    async def run(_: Any) -> list[Outcome]:
+        migrations = await _migrations(invocation, folder, table, live)
         return await work(migrations)
 
-    with output.progress("migrate") as meter:
-        migrations = _migrations(invocation, folder, table, meter)
-        outcomes = invocation.run(lambda _: run(migrations))
+    with _shell(), _Live(invocation.output) as live:
+        outcomes = invocation.run(run)
     key = f"would be {done}" if dry_run else done
-    said = [{"name": outcome.name, "steps": list(outcome.said)} for outcome in outcomes]
-    output.result({"dry_run": dry_run, done.replace(" ", "_"): said})
+    document: dict[str, Any] = {"dry_run": dry_run, done.replace(" ", "_"): [_outcome(one) for one in outcomes]}
+    failed = sum(outcome.failed for outcome in outcomes)
+    output.result(document | ({"failed": failed} if dry_run else {}))
     for outcome in outcomes:
         output.say(f"{key}  {outcome.name}", "bold")
         for text in outcome.said:
@@ -159,35 +192,139 @@ def _run(
                 output.say(f"  {line}")
     if not outcomes:
         output.say(f"nothing to be {done}")
-    return Exit.DONE
+    if any(outcome.refused for outcome in outcomes):
+        return Exit.REFUSED
+    return Exit.ERROR if failed else Exit.DONE
 
 
-def _migrations(invocation: Invocation, folder: Path, table: str, meter: Meter | None = None) -> Migrations:
-    def show(now: Progress) -> None:
-        text = f"{now.migration} {now.step}: {now.scanned:,} read, {now.transformed:,} written, {now.rate:,.0f}/s"
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    steps = [{"name": step.name, "lines": list(step.lines), "failed": step.failed} for step in outcome.steps]
+    return {"name": outcome.name, "steps": steps}
+
+
+class _Live:
+    """Show how far migrations have come, from the first moment on; not while a question is asked."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._stack = ExitStack()
+        self._meter: Meter | None = None
+
+    def __enter__(self) -> _Live:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def show(self, now: Progress) -> None:
+        if self._meter is None:
+            self._meter = self._stack.enter_context(self._output.progress("migrate"))
+        if now.waiting_for:
+            if not self._output.is_live:
+                self._output.note(f"migrate: {now}")
+            self._meter.show(str(now))
+            return
+        text = f"{now.migration} {now.step}"
+        if now.scanned or now.transformed:
+            text += f": {now.scanned:,} read, {now.transformed:,} written, {now.rate:,.0f}/s"
         if now.remaining is not None:
             text += f", {duration(now.remaining)} left"
-        if meter is not None:
-            meter.show(text, now.scanned, now.total)
+        self._meter.show(text, now.scanned, now.total)
 
-    return Migrations(
-        invocation.database, folder, table=_journal(invocation, table), progress=show if meter is not None else None
+
+@contextmanager
+def _shell() -> Iterator[None]:
+    """Say what goes wrong, and what mends it, in the words of the shell."""
+    try:
+        yield
+    except DynamORMError as error:
+        failure = failure_of(error)
+        text = failure.message
+        if isinstance(error, MigrationError):
+            for ours, theirs in _IN_THE_SHELL:
+                text = re.sub(ours, theirs, text)
+        refused = isinstance(error.__cause__, TablesDiffer)
+        code = Exit.REFUSED if refused else failure.code
+        kind = "UsageError" if isinstance(error, WrongName) else failure.kind
+        raise Failure(text, failure.mend, code=code, kind=kind) from error
+
+
+def _to_take_back(found: Status, folder: Path, to: str) -> list[str]:
+    """Name what `down` would take back, the last one first."""
+    begun = [one for one in reversed(found.migrations) if one.record is not None]
+    if not to:
+        return [one.name for one in begun[:1]]
+    first = 0 if to == "0" else chosen(find_files(folder), to).number
+    return [one.name for one in begun if one.number > first]
+
+
+async def _migrations(invocation: Invocation, folder: Path, table: str, live: _Live | None = None) -> Migrations:
+    journal = await _journal(invocation, table)
+    return Migrations(invocation.database, folder, table=journal, progress=live.show if live is not None else None)
+
+
+async def _journal(invocation: Invocation, table: str) -> Any:
+    """Choose where the journal is: where one of the models' tables has it, that one; else the table of that name, by
+    one of its models, or the only table there is."""
+    of_table = {schema_of(model).table.name: model for model in reversed(invocation.all_models)}
+    names = sorted(of_table)
+    if len(names) == 1 and table in ("", *names):
+        return of_table[names[0]]
+    if table and table not in of_table and not await _exists(invocation, table):
+        raise _usage(f"--table {table}: there is no such table", f"those of the models are {', '.join(names)}")
+    kept = [name for name in names if await _keeps_journal(invocation, name, asked=table)]
+    if table and kept and table not in kept:
+        raise _usage(
+            f"--table {table}: the journal of the migrations is in {' and '.join(kept)}; with a second one they would "
+            "run again",
+            f"--table {kept[0]}" if len(kept) > 1 else f"leave --table out, or --table {kept[0]}",
+        )
+    if table:
+        return of_table.get(table, table)
+    if len(kept) == 1:
+        return of_table[kept[0]]
+    if kept:
+        raise _usage(
+            f"{' and '.join(kept)} each have a journal of migrations: which is the right one?",
+            "--table NAME, and delete the item @#migrations of the others",
+        )
+    raise _usage(
+        f"the models have several tables, {', '.join(names)}: one of them keeps the journal",
+        "--table NAME, until there is one, where it is found",
     )
 
 
-def _journal(invocation: Invocation, table: str) -> Any:
-    """Choose where the journal is: the table of that name, by one of its models, or the only table there is."""
-    of_table = {schema_of(model).table.name: model for model in reversed(invocation.all_models)}
-    if table:
-        return of_table.get(table, table)
-    if len(of_table) > 1:
-        raise Failure(
-            f"the models have several tables, {', '.join(sorted(of_table))}: one of them keeps the journal",
-            "--table NAME, always the same one",
-            code=Exit.USAGE,
-            kind="UsageError",
-        )
-    return next(iter(of_table.values()))
+def _usage(message: str, mend: str) -> Failure:
+    return Failure(message, mend, code=Exit.USAGE, kind="UsageError")
+
+
+async def _exists(invocation: Invocation, table: str) -> bool:
+    database = invocation.database
+    try:
+        await database.transport.send("DescribeTable", {"TableName": database.table_name(table)})
+    except RequestRefused as error:
+        if error.code != "ResourceNotFoundException":
+            raise
+        return False
+    return True
+
+
+async def _keeps_journal(invocation: Invocation, table: str, *, asked: str) -> bool:
+    """Tell whether a table has a journal with something in it. asked: the table that was asked for; of others it does
+    not matter where they must not be read."""
+    database = invocation.database
+    journal = Journal(database.transport, database.table_name(table))
+    try:
+        if not await journal.open():
+            return False
+        entries = await journal.read()
+    except RequestRefused as error:
+        if asked and error.code == "AccessDeniedException":
+            return False
+        raise
+    except MigrationError:  # its key is no text
+        return False
+    return bool(entries.records or entries.holder)
 
 
 def _status(found: Status) -> dict[str, Any]:

@@ -9,9 +9,9 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
-from rich.table import Table
 from rich.text import Text
 
 from lift_dynamorm.cli.failures import Exit, Failure
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 EVERY = 5.0
 """Seconds between two lines of progress, where there is no terminal for a bar."""
 _BAR = 16
+_GAP = 2
+_NARROW = 8
+"""Columns of a terminal; where fewer are left for a text, the terminal wraps it."""
 
 
 class Output:
@@ -46,33 +49,31 @@ class Output:
             self._out.print(Text(text, style), soft_wrap=not self._out.is_terminal)
 
     def table(self, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Write rows in columns, whatever the width without a loss."""
-        if self.as_json:
-            return
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        for heading in headings:
-            table.add_column(heading, overflow="fold")
-        for row in rows:
-            table.add_row(*(Text(cell) for cell in row))
-        self._lined(table)
+        """Write rows in columns: a line each in a pipe; in a terminal the last column is wrapped between words."""
+        self._rows([headings, *rows], "bold", 0)
 
     def listing(self, entries: Mapping[str, Any], indent: int = 2) -> None:
         """Write names, each with its value behind it."""
-        if self.as_json:
-            return
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-        table.add_column(style="dim", no_wrap=True)
-        table.add_column(overflow="fold")
-        for name, value in entries.items():
-            table.add_row(Text(" " * indent + name), Text(str(value)))
-        self._lined(table)
+        self._rows([(" " * indent + name, str(value)) for name, value in entries.items()], "", len(entries))
 
-    def _lined(self, table: Table) -> None:
-        """Print a table without the spaces that fill up its last column."""
-        with self._out.capture() as captured:
-            self._out.print(table)
-        for line in captured.get().splitlines():
-            self._out.file.write(line.rstrip() + "\n")
+    def _rows(self, rows: Sequence[Sequence[str]], heading: str, dim: int) -> None:
+        """Write rows. heading: the style of the first one. dim: of how many the first column is dim."""
+        if self.as_json or not rows:
+            return
+        cells = [[" ".join(cell.splitlines()) if "\n" in cell else cell for cell in row] for row in rows]
+        widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)][:-1]
+        start = sum(widths) + _GAP * len(widths)
+        left = self._out.width - start if self._out.is_terminal else None
+        for number, row in enumerate(cells):
+            lead = "".join(
+                cell + " " * (width - cell_len(cell) + _GAP) for cell, width in zip(row, widths, strict=False)
+            )
+            first, *more = [row[-1]] if left is None else _wrapped(row[-1], left)
+            text = Text((lead + first).rstrip(), heading if number == 0 else "")
+            if number < dim:
+                text.stylize("dim", 0, len(lead.rstrip()))
+            for line in (text, *(Text(" " * start + line) for line in more)):
+                self._out.print(line, soft_wrap=True)
 
     def flush(self) -> None:
         """Let who reads the result have it now."""
@@ -83,7 +84,7 @@ class Output:
     def note(self, text: str, style: str = "") -> None:
         """Say something that is not the result."""
         if not self.as_json:
-            self._err.print(Text(text, style), soft_wrap=True)
+            self._err.print(Text(text, style), soft_wrap=not self._err.is_terminal)
 
     @property
     def is_live(self) -> bool:
@@ -130,9 +131,10 @@ class Output:
         if self.as_json:
             sys.stderr.write(json.dumps(failure.as_json(), ensure_ascii=False) + "\n")
             return
-        self._err.print(Text.assemble(("error: ", "bold red"), failure.message), soft_wrap=True)
+        soft = not self._err.is_terminal
+        self._err.print(Text.assemble(("error: ", "bold red"), failure.message), soft_wrap=soft)
         if failure.mend:
-            self._err.print(Text.assemble(("  mend: ", "bold"), failure.mend), soft_wrap=True)
+            self._err.print(Text.assemble(("  mend: ", "bold"), failure.mend), soft_wrap=soft)
 
 
 class Meter:
@@ -153,6 +155,25 @@ class Meter:
             self._said_at = time.monotonic()
             share = f"{min(done / total, 1):.0%}, " if total else ""
             self._output.note(f"{self._what}: {share}{text}")
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Break a text between words; a longer word is left to the terminal."""
+    if cell_len(text) <= width or width < _NARROW:
+        return [text]
+    lines = [""]
+    for word in text.split(" "):
+        joined = f"{lines[-1]} {word}" if lines[-1] else word
+        if cell_len(joined) <= width or not lines[-1]:
+            lines[-1] = joined
+        else:
+            lines.append(word)
+    return lines
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Write a number of things: ``1 item``, ``1,000 items``."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
 def duration(seconds: float) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lift_dynamorm.cli.command import Invocation, Yes, command
 from lift_dynamorm.cli.failures import Exit, Failure
+from lift_dynamorm.cli.output import counted
+from lift_dynamorm.errors import UsageError
 
 if TYPE_CHECKING:
     from lift_dynamorm.cli.output import Output
@@ -32,8 +35,7 @@ def plan(invocation: Invocation, drop: Drops = []) -> Exit:  # noqa: B006 - type
 
     Ends with 0 where there is nothing to do, 3 where there is, 4 where the tables cannot become what the models say.
     """
-    models, output = invocation.models, invocation.output
-    found = invocation.run(lambda database: database.tables(*models).plan(drop=drop))
+    output, found = invocation.output, _planned(invocation, drop)
     output.result(found.as_json())
     _show(output, found)
     if found.in_the_way:
@@ -53,10 +55,12 @@ def apply(
     What would be lost is dropped only where --drop names it. Cut short, it goes on when it is run again.
     """
     models, output = invocation.models, invocation.output
-    found = invocation.run(lambda database: database.tables(*models).plan(drop=drop))
-    if found.in_the_way or not found:
+    found = _planned(invocation, drop)
+    if not found and not found.in_the_way:
         _show(output, found)
     if found.in_the_way:
+        if found or len(found.drops) > sum(drop.needed for drop in found.drops):
+            _show(output, found, blocked=False)
         raise Failure(
             "the tables cannot become what the models say: " + "; ".join(map(str, found.in_the_way)),
             _mend(found),
@@ -130,7 +134,28 @@ def delete(
 
 
 def _steps(count: int) -> str:
-    return f"{count} step" if count == 1 else f"{count} steps"
+    return counted(count, "step")
+
+
+def _planned(invocation: Invocation, drop: list[str]) -> Plan:
+    """Plan; where the name of a drop lacks its table, say what could have been meant."""
+    models = invocation.models
+    try:
+        return invocation.run(lambda database: database.tables(*models).plan(drop=drop))
+    except UsageError as error:
+        tables = [spec.name for spec in invocation.database.tables(*models).specs]
+        wrong = [name for name in drop if not any(name.startswith(f"{table}.") for table in tables)]
+        if not wrong:
+            raise
+        there = invocation.run(lambda database: database.tables(*models).plan())
+        for name in wrong:
+            meant = [one.name for one in there.drops if one.name.endswith(f".{name}")]
+            meant = meant or get_close_matches(name, [one.name for one in there.drops], 1)
+            if meant:
+                mend = f"did you mean {' or '.join(f'--drop {one}' for one in meant)}?"
+                message = f"--drop {name}: it begins with none of the tables, {', '.join(tables)}"
+                raise Failure(message, mend, code=Exit.USAGE, kind="UsageError") from error
+        raise
 
 
 def _mend(found: Plan) -> str:
@@ -140,7 +165,8 @@ def _mend(found: Plan) -> str:
     )
 
 
-def _show(output: Output, found: Plan) -> None:
+def _show(output: Output, found: Plan, *, blocked: bool = True) -> None:
+    """Write a plan. blocked: also what is in its way."""
     rows = []
     for step in found.steps:
         what = f"{_MARKS.get(step.kind, '~')} {step.kind} {step.subject}".rstrip()
@@ -152,8 +178,11 @@ def _show(output: Output, found: Plan) -> None:
     for note in notes:
         output.say(f"note: {note}", "dim")
     for drop in found.drops:
-        output.say(f"kept: {drop.what}; --drop {drop.name} drops it" + (", which has to be" if drop.needed else ""))
-    for refusal in found.refused:
+        if not drop.needed:
+            output.say(f"kept: {drop.what}; --drop {drop.name} drops it")
+        elif blocked:
+            output.say(f"needed: {drop.what}; --drop {drop.name} drops it, and it is made anew")
+    for refusal in found.refused if blocked else ():
         output.say(f"refused: {refusal}", "red")
     if not found.steps and not found.in_the_way:
         output.say("the tables are as the models say")
@@ -197,6 +226,6 @@ def _key(key: dict[str, str]) -> str:
 def _size(size: float) -> str:
     for unit in ("bytes", "KB", "MB", "GB"):
         if size < 1024:
-            return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
+            return counted(round(size), "byte") if unit == "bytes" else f"{size:,.1f} {unit}"
         size /= 1024
     return f"{size:,.1f} TB"

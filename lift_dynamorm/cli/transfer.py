@@ -9,15 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lift_dynamorm.cli.command import Invocation, command
-from lift_dynamorm.cli.failures import Exit, Failure
-from lift_dynamorm.cli.output import duration
-from lift_dynamorm.errors import DynamORMError, UsageError
-from lift_dynamorm.transfer import EVERY_TENANT, ImportStopped, export_items, import_items, read_lines, write_file
+from lift_dynamorm.cli.failures import Exit, Failure, failure_of, in_shell, mend_of
+from lift_dynamorm.cli.output import counted, duration
+from lift_dynamorm.errors import DynamORMError, RequestRefused, UsageError
+from lift_dynamorm.transfer import (
+    EVERY_TENANT,
+    ImportProgress,
+    ImportStopped,
+    NotToldApart,
+    export_items,
+    import_items,
+    read_lines,
+    write_file,
+)
 from lift_dynamorm.transfer.files import STANDARD
 
 if TYPE_CHECKING:
     from lift_dynamorm.database import Database
-    from lift_dynamorm.transfer import ExportProgress, ImportProgress, LineError
+    from lift_dynamorm.transfer import ExportProgress, LineError
 
 
 def add_to(app: typer.Typer) -> None:
@@ -64,6 +73,8 @@ def export(
     output = invocation.output
     if table and not raw:
         raise _usage("--table goes with --raw", "models are named by --model")
+    if table and invocation.names_models:
+        raise _usage("--table and --model exclude each other", "--table NAME is a whole table, whatever is in it")
     if file == STANDARD and output.as_json:
         raise _usage("--json and the lines cannot both go to the output", "name a file")
     models = () if table and not invocation.names_app else invocation.models
@@ -71,10 +82,10 @@ def export(
     with output.progress("export", alone=file != STANDARD) as meter, write_file(file) as write:
 
         def report(now: ExportProgress) -> None:
-            text = f"{now.items:,} items, {now.rate:,.0f}/s, {now.read_units:,.0f} units"
+            text = f"{counted(now.items, 'item')}, {now.rate:,.0f}/s, {now.read_units:,.0f} units"
             if now.remaining is not None:
                 text += f", {duration(now.remaining)} left"
-            meter.show(text, now.scanned, max(now.total, now.scanned) or None)
+            meter.show(text, now.scanned, max(now.total, now.scanned) if now.total else None)
 
         async def work(database: Database) -> ExportProgress:
             return await export_items(
@@ -91,14 +102,32 @@ def export(
                 report=report,
             )
 
-        done = invocation.run(work)
+        try:
+            done = invocation.run(work)
+        except NotToldApart as error:
+            message = str(error).partition(": ")[0]
+            raise _usage(message, f"{' or '.join(f'--model {name}' for name in error.names)}, or --raw") from error
+        except RequestRefused as error:
+            if error.code != "ResourceNotFoundException" or not table:
+                raise
+            raise _usage(failure_of(error).message, "is the name in --table right, and the region?") from error
     output.result({"file": file, **_summary(done)})
-    left_out = f"; {done.left_out:,} are of no model here, --raw exports them too" if done.left_out else ""
+    are = "is" if done.left_out == 1 else "are"
+    left_out = f"; {done.left_out:,} {are} of no model here, --raw exports them too" if done.left_out else ""
     text = (
-        f"{done.items:,} items exported in {duration(done.seconds)}, {done.scanned:,} read, "
-        f"{done.read_units:,.1f} read units{left_out}"
+        f"{counted(done.items, 'item')} exported in {duration(done.seconds)}, {done.scanned:,} read, "
+        f"{_units(done.read_units, 'read')}{left_out}"
     )
     output.note(text)
+    if done.dropped_attributes:
+        what = counted(
+            done.dropped_attributes, "attribute that no field describes is", "attributes that no field describes are"
+        )
+        output.note(f"note: {what} not in it; --raw exports all of an item")
+    if done.unfit:
+        what = counted(done.unfit, "item does not fit its model", "items do not fit their models")
+        them = "it" if done.unfit == 1 else "them"
+        output.note(f"note: {what}, and an import will refuse {them}; --raw lines are imported as they are")
     return Exit.DONE
 
 
@@ -121,8 +150,7 @@ def import_(
     so an import that was cut short is gone on with by --start-line, or begun again.
     """
     output = invocation.output
-    models = invocation.all_models if invocation.names_app else ()
-    chosen = invocation.models if invocation.names_app else ()
+    chosen = invocation.models if invocation.names_app or invocation.names_models else ()
     last: list[ImportProgress] = []
     failed: list[dict[str, Any]] = []
     said = "would be imported" if dry_run else "imported"
@@ -135,7 +163,7 @@ def import_(
 
         def report(now: ImportProgress) -> None:
             last[:] = [now]
-            text = f"{now.items:,} items, {now.rate:,.0f}/s, {now.write_units:,.0f} units"
+            text = f"{counted(now.items, 'item')}, {now.rate:,.0f}/s, {now.write_units:,.0f} units"
             if lines.size and lines.position and now.seconds > 1:
                 text += f", {duration(now.seconds * (lines.size / lines.position - 1))} left"
             meter.show(text, lines.position, lines.size)
@@ -147,7 +175,7 @@ def import_(
                 lines,
                 mode=mode.value,
                 tenant=_tenant(tenant, no_tenant=no_tenant),
-                others="skip" if len(chosen) < len(models) else "refuse",
+                others="skip" if invocation.names_models else "refuse",
                 start_line=start_line,
                 write_units=write_units,
                 keep_going=keep_going,
@@ -156,25 +184,36 @@ def import_(
                 report=report,
             )
 
+        def so_far() -> None:
+            """Say which lines were gone past, which are in no other place."""
+            if failed:
+                now = last[0] if last else ImportProgress(line=start_line - 1)
+                output.result({"file": file, "dry_run": dry_run, **_summary(now), "errors": failed})
+
         try:
             done = invocation.run(work)
         except ImportStopped as stopped:
-            raise _stopped(stopped, file) from stopped
+            so_far()
+            raise _stopped(stopped, file, start_line, keep_going=keep_going) from stopped
         except KeyboardInterrupt:
+            so_far()
             line = last[0].line + 1 if last else start_line
             raise Failure(
-                f"interrupted; the lines before {line} are done with",
-                f"go on with --start-line {line}",
+                f"interrupted; the lines before {line:,} are done with" if line > start_line else "interrupted",
+                f"go on with --start-line {line}" if line > start_line else "begin again",
                 code=Exit.INTERRUPTED,
                 kind="Interrupted",
             ) from None
     output.result({"file": file, "dry_run": dry_run, **_summary(done), "errors": failed})
-    parts = [f"{done.written:,} items {said} in {duration(done.seconds)}"]
+    parts = [f"{counted(done.written, 'item')} {said} in {duration(done.seconds)}"]
     parts += [f"{count:,} {what}" for count, what in _counts(done) if count]
-    output.note(", ".join(parts) + (f", {done.write_units:,.1f} write units" if not dry_run else ""))
+    output.note(", ".join(parts) + (f", {_units(done.write_units, 'write')}" if not dry_run else ""))
     if done.failed:
-        lines_said = "1 line is" if done.failed == 1 else f"{done.failed:,} lines are"
-        raise Failure(f"{lines_said} wrong", "each is named above; mend them, and import them again", kind="WrongLines")
+        named = "in `errors` of the result" if output.as_json else "above"
+        mend = f"each is named {named}; mend them, and import them again"
+        if done.failed == 1:
+            mend = f"it is named {named}; mend it, and import it again"
+        raise Failure(f"{counted(done.failed, 'line is', 'lines are')} wrong", mend, kind="WrongLines")
     return Exit.DONE
 
 
@@ -187,13 +226,26 @@ def _counts(done: ImportProgress) -> list[tuple[int, str]]:
     ]
 
 
-def _stopped(stopped: ImportStopped, file: str) -> Failure:
+def _stopped(stopped: ImportStopped, file: str, start_line: int, *, keep_going: bool) -> Failure:
     cause = stopped.__cause__
     kind = type(cause).__name__ if isinstance(cause, DynamORMError) else "ImportStopped"
-    mend = f"the lines before {stopped.line} are done with: go on with --start-line {stopped.line}"
-    if stopped.at is not None:
-        mend = f"correct line {stopped.line} of {file} and go on with --start-line {stopped.line}, or --keep-going"
-    return Failure(" ".join(str(stopped).split()), mend, kind=kind)
+    on = f"go on with --start-line {stopped.line}" if stopped.line > start_line else "begin again"
+    of_cause = mend_of(cause) if isinstance(cause, DynamORMError) else ""
+    missing = isinstance(cause, RequestRefused) and cause.code == "ResourceNotFoundException"
+    if of_cause and not (missing and stopped.at is not None):  # which is the line's fault
+        mend = f"{of_cause}; then {on}"
+    elif stopped.at is not None:
+        past = "" if keep_going else ", or --keep-going"
+        mend = f"correct line {stopped.line} of {'the input' if file == STANDARD else file} and {on}{past}"
+    elif stopped.line > start_line:
+        mend = f"the lines before {stopped.line:,} are done with: {on}"
+    else:
+        mend = "begin again: nothing that is stored is in the way"
+    return Failure(in_shell(" ".join(str(stopped).split())), mend, kind=kind)
+
+
+def _units(units: float, what: str) -> str:
+    return f"{units:,.1f} {what} unit" + ("" if units == 1 else "s")
 
 
 def _summary(progress: ExportProgress | ImportProgress) -> dict[str, Any]:

@@ -59,6 +59,13 @@ _VARIABLE = re.compile(
 )
 """The policy variables whose values hold neither ``#`` nor ``"``, so that a tenant's key begins with just the value."""
 
+_PLACES = {
+    "account": re.compile(r"[0-9]{12}|\*"),
+    "region": re.compile(r"[a-z]{2,}(-[a-z]+)+-[0-9]{1,2}|(?=.*[*?])[a-z0-9*?-]+"),
+    "partition": re.compile(r"aws(-[a-z]+)*"),
+}
+_FILLED_IN = re.compile(r"\$\{[^{}]+\}")
+
 _INSIGHTS = "contributorinsights.dynamodb.amazonaws.com"
 
 
@@ -81,6 +88,7 @@ def iam(
     Raises UsageError past what the inline policies of a role can take; see also `size_note`.
     """
     specs = checked(specs)
+    _check_place(account=account, region=region, partition=partition)
     place = _place(account=account, region=region, partition=partition)
     said = statements(specs, place, tenant=tenant, read_only=read_only, scan=scan, partiql=partiql)
     return _policy([*said, *key_statements(specs, KEY_USE, account=account, region=region, partition=partition)])
@@ -100,6 +108,7 @@ def deploy_iam(
     to use a key, to have DynamoDB watch contributors. delete: also tables.
     """
     specs = checked(specs)
+    _check_place(account=account, region=region, partition=partition)
     place = _place(account=account, region=region, partition=partition)
     tables, indexes = _tables(specs, place), _indexes(specs, place)
     said = [
@@ -191,6 +200,16 @@ def _allow(
     if condition:
         said["Condition"] = dict(condition)
     return said
+
+
+def _check_place(*, account: str, region: str, partition: str) -> None:
+    for name, value, form in (
+        ("account", account, "12 digits, or *"),
+        ("region", region, "as in eu-west-1, or a pattern of them, eu-*"),
+        ("partition", partition, "as in aws, aws-cn, aws-us-gov"),
+    ):
+        if not _PLACES[name].fullmatch(value) and not _FILLED_IN.fullmatch(value):
+            raise UsageError(f"{name}={value!r}: write it {form}, or ${{...}} for what another tool fills in")
 
 
 def _place(*, account: str, region: str, partition: str) -> Place:

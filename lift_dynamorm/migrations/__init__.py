@@ -11,7 +11,7 @@ from lift_dynamorm.errors import (
 )
 from lift_dynamorm.migrations.copy import Copy
 from lift_dynamorm.migrations.progress import Progress
-from lift_dynamorm.migrations.runner import Migrations, Outcome, Standing, Status, SyncMigrations
+from lift_dynamorm.migrations.runner import Migrations, Outcome, Said, Standing, Status, SyncMigrations
 from lift_dynamorm.migrations.steps import ApplyTables, Run, Step, Work
 from lift_dynamorm.migrations.switch import Switch
 from lift_dynamorm.migrations.transform import Transform
@@ -29,6 +29,7 @@ __all__ = [
     "Outcome",
     "Progress",
     "Run",
+    "Said",
     "Standing",
     "Status",
     "Step",

@@ -6,11 +6,12 @@ import time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import uuid4
 
-from lift_dynamorm.errors import ChangesLost, CopyDiffers, MigrationError, UsageError
+from lift_dynamorm.errors import ChangesLost, CopyDiffers, MigrationError, RequestRefused, UsageError
 from lift_dynamorm.migrations.comparison import Comparison
 from lift_dynamorm.migrations.conversion import Conversion, Function, Keys
 from lift_dynamorm.migrations.follower import Follower, Writer
 from lift_dynamorm.migrations.handover import hand_over
+from lift_dynamorm.migrations.preview import EXAMPLES
 from lift_dynamorm.migrations.progress import Progress
 from lift_dynamorm.migrations.tour import Tour
 from lift_dynamorm.model import Model
@@ -117,28 +118,42 @@ class _Run:
         await self._enter("done", shards)
 
     async def preview(self) -> str:
-        described = (await self._work.transport.send("DescribeTable", {"TableName": self._table}))["Table"]
-        read = own = 0
+        name, source, to = self._copy.name, self._conversion.source.name, self._context.table(self._conversion.target)
+        described = await _described(self._work, self._table)
+        if described is None:
+            self._work.failed += 1
+            return f"{name}:\n  would fail: the table {self._table!r} of {source} does not exist"
+        anew = "" if await _described(self._work, to) is not None else ", which does not exist yet and would be created"
+        schema = self._conversion.source
+        read = own = failed = 0
+        lines: list[str] = []
 
         async def take(_: int, items: list[Item], __: Item | None) -> None:
-            nonlocal read, own
+            nonlocal read, own, failed
             read += len(items)
             for item in items:
-                if self._conversion.prefix(item) is not None:
+                if self._conversion.prefix(item) is None:
+                    continue
+                own += 1
+                try:
                     self._conversion.check_repeatable(self._context, item)
-                    own += 1
+                except Exception as error:  # the function may raise anything
+                    failed += 1
+                    key = ", ".join(f"{a}={next(iter(w.values()))}" for a, w in schema.key_of_item(item).items())
+                    if failed <= EXAMPLES:
+                        lines.append(f"  would fail: the {source} {key}: {type(error).__name__}: {error}")
 
         limit = self._work.limit
         await Tour(self._context, self._table, 1, check=lambda: None, limit=limit).run(take)
         view = (described.get("StreamSpecification") or {}).get("StreamViewType")
         stream = f"its stream holds {view}" if view else "its stream would be turned on, with NEW_AND_OLD_IMAGES"
-        to = self._context.table(self._conversion.target)
-        source = self._conversion.source.name
-        return (
-            f"{self._copy.name}: copies from {self._table!r} (about {described.get('ItemCount', 0):,} items of all "
-            f"models; {stream}) to {to!r}; of {read:,} items read, {own:,} are of {source}, and all of them can be "
-            "copied"
+        self._work.failed += failed
+        can = f"{failed:,} of them cannot be copied" if failed else "all of them can be copied"
+        head = (
+            f"{name}: copies from {self._table!r} (about {described.get('ItemCount', 0):,} items of all models; "
+            f"{stream}) to {to!r}{anew}; of {read:,} items read, {own:,} are of {source}, and {can}"
         )
+        return "\n".join([head, *lines])
 
     # -- the phases ----------------------------------------------------------------------------------------------------
 
@@ -214,6 +229,7 @@ class _Run:
         follower = Follower(self._conversion, self._writer, shards, save, self._copy.clock)
         await follower.catch_up()
         await self._enter("verify", shards)
+        follower.comparing = True
         await Comparison(
             self._conversion,
             self._context,
@@ -243,6 +259,16 @@ class _Run:
                 seconds=time.monotonic() - self._began,
             )
         )
+
+
+async def _described(work: Work, table: str) -> Item | None:
+    try:
+        described: Item = (await work.transport.send("DescribeTable", {"TableName": table}))["Table"]
+    except RequestRefused as error:
+        if error.code != "ResourceNotFoundException":
+            raise
+        return None
+    return described
 
 
 async def turn_on(work: Work, table: str, *, whole: bool) -> None:

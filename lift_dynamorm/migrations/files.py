@@ -11,7 +11,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lift_dynamorm.errors import MigrationError, MigrationFailed
+from lift_dynamorm.errors import MigrationError, MigrationFailed, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +26,27 @@ _TEMPLATE = '''"""{title}."""
 from lift_dynamorm import F
 from lift_dynamorm.migrations import ApplyTables, Run, Transform
 
-up = []
+# from myapp.models import OldUser, User
+
+
+# def full_name(user: OldUser) -> User:
+#     return User(id=user.id, full_name=f"{{user.first}} {{user.last}}")
+
+
+# The steps, in their order. where: which items are still to be transformed; the function makes it false. With it, what
+# old code stores meanwhile is transformed too.
+up = [
+    # ApplyTables(User),
+    # Transform(OldUser, full_name, where=~F.full_name.exists()),
+]
+
+# The steps that take it back; without `down` it cannot be taken back.
+# down = [Transform(User, first_and_last, where=F.full_name.exists())]
 '''
+
+
+class WrongName(MigrationError, UsageError):
+    """What is named cannot be right: a folder, a migration, what a new one is to be called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +86,7 @@ class File:
 def find_files(folder: Path) -> list[File]:
     """List the migrations of a folder by number; names that begin otherwise than with a digit are no migrations."""
     if not folder.is_dir():
-        raise MigrationError(f"there is no folder {folder}; make the first migration with new('name')")
+        raise WrongName(f"there is no folder {folder}; make the first migration with new('name')")
     files: dict[int, File] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix != ".py" or not path.name[0].isdigit():
@@ -82,11 +101,20 @@ def find_files(folder: Path) -> list[File]:
     return [files[number] for number in sorted(files)]
 
 
+def chosen(files: Sequence[File], wanted: int | str) -> File:
+    """Find the one that is meant by a number or name. Raises WrongName."""
+    for file in files:
+        if wanted in (file.number, file.name, f"{file.number:04d}", str(file.number)):
+            return file
+    known = ", ".join(file.name for file in files) or "none"
+    raise WrongName(f"there is no migration {wanted!r}; there are: {known}")
+
+
 def new_file(folder: Path, name: str) -> Path:
     """Write the next migration from a template."""
     name = name.strip().lower().replace(" ", "_").replace("-", "_")
     if not _NAME.fullmatch(name):
-        raise MigrationError(f"{name!r} is no name for a migration; use letters, digits and _: new('full_names')")
+        raise WrongName(f"{name!r} is no name for a migration; use letters, digits and _: new('full_names')")
     folder.mkdir(parents=True, exist_ok=True)
     number = max((file.number for file in find_files(folder)), default=0) + 1
     path = folder / f"{number:04d}_{name}.py"
@@ -113,6 +141,11 @@ def _steps(file: File, module: ModuleType, side: str) -> list[Step]:
     steps: Sequence[Step] | None = getattr(module, side, None)
     if not isinstance(steps, list | tuple):
         raise MigrationError(f"{file.path} needs a list of steps: {side} = [ApplyTables(...), Transform(...)]")
+    if not steps and side == "up":
+        raise MigrationError(
+            f"{file.path}: up = [] has no steps, and would be noted as applied all the same; write what it is to do "
+            "into it: up = [ApplyTables(...), Transform(...)], or delete the file"
+        )
     names: set[str] = set()
     for step in steps:
         name = getattr(step, "name", None)

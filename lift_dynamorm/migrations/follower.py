@@ -32,6 +32,7 @@ LAG = 5.0
 """Seconds that the last change carried over may be old, for the target to count as up to date."""
 _QUIET_ROUNDS = 2  # an answer without records may come before the end of a shard
 _PAUSE = 0.2  # seconds between two rounds that brought nothing
+_FULL = 1000, 512 * 1024  # records and bytes; DynamoDB answers with 1000 and 1 MB at most, and no part of a record
 
 
 class Writer:
@@ -81,8 +82,9 @@ class Follower:
     """Replay the changes of a stream in the target, in their order: puts of what is made of new images, deletions of
     what old images had made. To replay some of them again is harmless, once the later ones have followed.
 
-    save: keeps the position. touched: the places that were written since it was emptied last. images: of the places
-    it has keys for, what was written there last.
+    save: keeps the position. comparing: a comparison is under way, and needs to know what is written meanwhile.
+    touched: the places that were written since it was emptied last, while comparing. images: of the places it has keys
+    for, what was written there last.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Follower:
         save: Callable[[], Awaitable[None]],
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self.comparing: bool = False
         self.touched: set[Identity] = set()
         self.images: dict[Identity, Item | None] = {}
         self.changes: int = 0
@@ -102,15 +105,20 @@ class Follower:
         self._shards = shards
         self._save = save
         self._clock = clock
+        self._short = True
 
     async def catch_up(self) -> None:
-        """Replay until what comes is a few seconds old at most, or nothing comes. Raises ChangesLost."""
+        """Replay until what comes is a few seconds old at most, or nothing comes. Raises ChangesLost.
+
+        How old it is, is told by this machine's clock and by DynamoDB's. Where they differ it stays above a few seconds
+        for ever: so it is also the end where no shard has a full page to tell, and what comes does not get newer.
+        """
         quiet = 0
         while quiet < _QUIET_ROUNDS:
-            began = self._clock()
+            before, began = self.lag, self._clock()
             last = await self.round()
             self.lag = began - last if last else 0.0
-            if last and self.lag > LAG:
+            if last and self.lag > LAG and not (self._short and 0 < before <= self.lag):
                 quiet = 0
                 continue
             quiet += 1
@@ -120,7 +128,9 @@ class Follower:
     async def round(self) -> float:
         """Replay what each shard has to tell at once. Returns the epoch seconds of the oldest of their last changes."""
         lasts = []
+        self._short = True
         async for _, records in self._shards.round():
+            self._short = self._short and not _full(records)
             # The journal may be kept in the source: its own beats and checkpoints are no reason to go on, or to save.
             own = [record for record in records if self._conversion.prefix(record["dynamodb"]["Keys"]) is not None]
             if own:
@@ -140,7 +150,8 @@ class Follower:
         pending: Places = {}
         for record in records:
             self._add(record, pending)
-        self.touched.update(pending)
+        if self.comparing:
+            self.touched.update(pending)
         for at in self.images.keys() & pending.keys():
             self.images[at] = pending[at].item if pending[at].kind == "put" else None
         if pending:
@@ -156,6 +167,11 @@ class Follower:
         for at, write in new.items():
             pending.pop(at, None)
             pending[at] = write
+
+
+def _full(records: list[Item]) -> bool:
+    size = sum(record["dynamodb"].get("SizeBytes", 0) for record in records)
+    return len(records) >= _FULL[0] or size >= _FULL[1]
 
 
 def _anothers(known: Write, write: Write) -> bool:

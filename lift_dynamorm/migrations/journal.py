@@ -8,10 +8,14 @@ over once it has seen the same id and beat for as long as the lease lasts, by it
 ever compared. All that is assumed is that a second takes about as long here as there. The old holder stops by its own
 stopwatch, which it started before each beat was sent; and should it be asleep meanwhile and wake up, every write of the
 journal and of a checkpoint has the condition that the lease is still its own.
+
+A beat whose answer was lost may have been seen by another runner. So each one that is sent is counted anew: what comes
+after it is a renewal to whoever has seen it, and the holder's time is never counted from one that others did not see.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
@@ -36,6 +40,15 @@ _KEY = f"{RESERVED}migrations"
 _SORT = {"S": {"S": RESERVED}, "N": {"N": "0"}, "B": {"B": b64encode(RESERVED.encode()).decode()}}
 _POLL = 0.25
 _MINE = "#lock.#id = :me"
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
+
+
+def stopwatch() -> float:
+    """Seconds since some moment, those in which the machine was suspended among them.
+
+    Linux counts these by CLOCK_BOOTTIME only, and macOS by CLOCK_MONOTONIC, which is not its `time.monotonic()`.
+    """
+    return time.monotonic() if _CLOCK is None else time.clock_gettime(_CLOCK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,18 +159,19 @@ class Journal:
     async def acquire(self, owner: str, since: str, *, seconds: float, wait: float) -> Lease:
         """Take the lease, or wait so long for it: until it is released, or its holder has not renewed it for as long
         as it lasts. Raises MigrationLocked."""
-        give_up = time.monotonic() + wait
+        give_up = stopwatch() + wait
         seen: Holder | None = None
         seen_at = taking = 0.0
-        mine = Holder(uuid4().hex, "0", owner, seconds, since)
+        mine: Holder | None = None
         while True:
-            begun = time.monotonic()
+            begun = stopwatch()
             held = (await self.read()).holder
-            now = time.monotonic()
-            if held is not None and held.id == mine.id:  # an answer was lost, and it was taken
+            now = stopwatch()
+            if held is not None and mine is not None and held.id == mine.id:  # an answer was lost, and it was taken
                 return Lease(self, mine, taking + seconds)
             if held is None or (held == seen and begun - seen_at >= held.seconds):
-                taking = time.monotonic()
+                taking = stopwatch()
+                mine = Holder(uuid4().hex, "0", owner, seconds, since)  # a late one of before is not taken for this
                 if await self._take(mine, held):
                     return Lease(self, mine, taking + seconds)
                 continue
@@ -201,7 +215,7 @@ class Journal:
 class Lease:
     """The right to run migrations, renewed by a thread until it is released or lost.
 
-    ends: `time.monotonic()` seconds, by this process's stopwatch.
+    ends: `stopwatch()` seconds.
     """
 
     def __init__(self, journal: Journal, holder: Holder, ends: float) -> None:
@@ -221,7 +235,7 @@ class Lease:
 
     def check(self) -> None:
         """Raise LeaseLost where the lease is lost, or may be by now."""
-        if self._lost or time.monotonic() >= self._ends:
+        if self._lost or stopwatch() >= self._ends:
             raise self.lost()
 
     def lost(self) -> LeaseLost:
@@ -246,10 +260,13 @@ class Lease:
     def _renew(self) -> None:
         transport = self.journal.transport.blocking
         while not self._stop.wait(self.seconds / 3):
-            begun = time.monotonic()
-            payload = self._update("SET #lock.#beat = :beat", {":beat": {"N": str(self._beat + 1)}}, {"#beat": "beat"})
+            begun = stopwatch()
+            self._beat += 1
+            beat = self._update("SET #lock.#beat = :beat", {":beat": {"N": str(self._beat)}}, {"#beat": "beat"})
+            beat["ConditionExpression"] += " AND #lock.#beat <= :beat"  # a late one of before takes none back
+            deadline = time.monotonic() + max(self._ends - begun, 0.1)
             try:
-                drive(transport.send("UpdateItem", payload, deadline=max(self._ends, begun + 0.1)))
+                drive(transport.send("UpdateItem", beat, deadline=deadline))
             except RequestRefused as error:
                 self._lost = failed_at(error) is not None
                 if self._lost:
@@ -257,7 +274,6 @@ class Lease:
             except ServiceError:
                 pass  # the next one may get through; until then the stopwatch goes on
             else:
-                self._beat += 1
                 self._ends = begun + self.seconds
 
     # -- the journal ---------------------------------------------------------------------------------------------------
@@ -274,7 +290,11 @@ class Lease:
     async def release(self) -> None:
         """Let others have the lease."""
         self._stop.set()
-        self._thread.join()
+        transport = self.journal.transport
+        if transport.blocking is transport:
+            self._thread.join()
+        else:  # a beat may be under way, for as long as the lease lasts
+            await asyncio.to_thread(self._thread.join)
         await self.journal.written("UpdateItem", self._update("REMOVE #lock", {}, {}))
 
     def _update(self, expression: str, values: Item, names: dict[str, str]) -> Payload:

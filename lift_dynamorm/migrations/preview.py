@@ -14,17 +14,20 @@ if TYPE_CHECKING:
 
     Item = dict[str, Any]
 
-_EXAMPLES = 3
+EXAMPLES = 3
 _SHOWN = 60
 
 
 async def preview(name: str, rewriter: Rewriter, work: Work) -> str:
     """Count what the transform of this name would change, and show some of it."""
     context = work.session.context()
-    request = rewriter.request(context.table(rewriter.source))
+    first = rewriter.request(context.table(rewriter.source))
     scanned = transformed = left = failed = 0
     lines: list[str] = []
-    while True:
+    parts = [part for part in await _parts(work) if part is not None] if rewriter.condition is None else [{}]
+    resumed = parts != [{}]
+    while parts:
+        request = {**first, **parts[0]}
         if work.limit is not None:
             request["Limit"] = max(1, work.limit - scanned)
         try:
@@ -41,21 +44,39 @@ async def preview(name: str, rewriter: Rewriter, work: Work) -> str:
                 rewrite = await rewriter.rewrite(item)
             except MigrationFailed as error:
                 failed += 1
-                if failed <= _EXAMPLES:
+                if failed <= EXAMPLES:
                     lines.append(f"  would fail: {error}")
                 continue
             if rewrite is None:
                 left += 1
                 continue
             transformed += 1
-            if transformed <= _EXAMPLES:
+            if transformed <= EXAMPLES:
                 lines += _example(rewriter.source, item, rewrite)
-        request["ExclusiveStartKey"] = answer.get("LastEvaluatedKey")
-        if not request["ExclusiveStartKey"] or (work.limit is not None and scanned >= work.limit):
+        if answer.get("LastEvaluatedKey"):
+            parts[0] = {**parts[0], "ExclusiveStartKey": answer["LastEvaluatedKey"]}
+        else:
+            parts.pop(0)
+        if work.limit is not None and scanned >= work.limit:
             break
-    rest = " so far; the table goes on" if request["ExclusiveStartKey"] else ""
+    rest = (" of those left" if resumed else "") + (" so far; the table goes on" if parts else "")
     head = f"{name}: {scanned:,} items read{rest}: {transformed:,} to transform, {left:,} to leave"
+    work.failed = failed
     return "\n".join([f"{head}, {failed:,} that would fail" if failed else head, *lines])
+
+
+async def _parts(work: Work) -> list[Item | None]:
+    """Give for each segment where its scan goes on, as of the run that was cut short; None for one that has ended."""
+    if work.state is None:
+        return [{}]
+    count = work.state["segments"]
+    parts: list[Item | None] = []
+    for number in range(count):
+        state = await work.saved(str(number))
+        at = {} if state is None else state["at"]
+        part = {"Segment": number, "TotalSegments": count} if count > 1 else {}
+        parts.append(None if at is None else {**part, **({"ExclusiveStartKey": at} if at else {})})
+    return parts
 
 
 def _example(schema: Schema[Any], item: Item, rewrite: Rewrite) -> list[str]:

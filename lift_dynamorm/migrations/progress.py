@@ -13,6 +13,7 @@ class Progress:
     old, and None where it is not known. left: items of the model that need no change. retried: items that were
     transformed anew because somebody wrote them meanwhile. seconds: since this run of the step began; scanned_before:
     what earlier runs had scanned then. sweep: 0 for the first pass over the table, then 1, 2, ...
+    waiting_for: who is running migrations, while this one waits for its turn; "" once it is at work.
     """
 
     migration: str
@@ -29,6 +30,7 @@ class Progress:
     sweep: int = 0
     scanned_before: int = 0
     seconds: float = 0.0
+    waiting_for: str = ""
 
     @property
     def rate(self) -> float:
@@ -43,6 +45,8 @@ class Progress:
         return max(0.0, (self.total - self.scanned) / self.rate)
 
     def __str__(self) -> str:
+        if self.waiting_for:
+            return f"waiting for {self.waiting_for}"
         share = f" of about {self.total:,}" if self.total else ""
         text = f"{self.migration} {self.step}: {self.scanned:,}{share} scanned, {self.transformed:,} transformed"
         if self.sweep:

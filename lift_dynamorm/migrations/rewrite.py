@@ -178,14 +178,17 @@ class Rewriter:
         self._check_outcome(prefix, own, after)
         if here is None:
             here = Write(source, "delete", "transform", own, now)
-        here.guard = every((condition, self._unchanged(item, here)))
-        writes = [here, *writes, *siblings]
-        if len(writes) > MOST_WRITES:
-            raise UsageError(f"what replaces it takes {len(writes)} writes, and a transaction {MOST_WRITES} at most")
+        if 1 + len(writes) + len(siblings) > MOST_WRITES:
+            count = 1 + len(writes) + len(siblings)
+            raise UsageError(f"what replaces it takes {count} writes, and a transaction {MOST_WRITES} at most")
+        own_payload = self._held(item, here, condition)
+        others = [*writes, *siblings]
+        writes = [here, *others]
         table = self._context.table
+        payloads = [own_payload, *(self._payload(write, table(write.schema)) for write in others)]
         made = Rewrite(
             tuple(writes),
-            tuple({_ACTIONS[write.kind]: self._payload(write, table(write.schema))} for write in writes),
+            tuple({_ACTIONS[write.kind]: payload} for write, payload in zip(writes, payloads, strict=True)),
             tuple(new for _, new in after),
             wire_size(item) + sum(wire_size(new) for _, new in after),
         )
@@ -211,22 +214,35 @@ class Rewriter:
     def _same_place(self, schema: Schema[Any], key: Item, own: Item) -> bool:
         return schema.table.name == self.source.table.name and key.keys() == own.keys() and _all_same(key, own)
 
-    def _unchanged(self, item: Item, write: Write) -> Condition | None:
-        """Require that the item is what was read: by its version, or by all that the function may have looked at."""
+    def _held(self, item: Item, write: Write, condition: Condition | None) -> dict[str, Any]:
+        """Make the request of the item's own write, which requires that the item is what was read.
+
+        That is all that the function may have looked at. A version stands for it; but an item that was deleted and
+        created anew may have the same one, so the rest is required too, as much of it as an expression holds.
+        """
         source, roles = self.source, self.source.roles
         version = "" if roles.version is None else source.fields[roles.version].attribute
+        changed = {str(change.target.parts[0]) for change in write.changes}
+        every_one = write.kind == "delete" or source.keeps_extra
+        names = {a for a in item if every_one or a in self._wide.by_attribute or a in source.hidden} | changed
+        names |= {version} if version else set()
+        first = names
         if version in item:
             telling = roles.updated_at or roles.created_at or roles.time_to_live
-            names = {version, *(field.attribute for field in source.uniques)}
-            names |= set() if telling is None else {source.fields[telling].attribute}
-        else:
-            every_one = write.kind == "delete" or source.keeps_extra
-            names = {a for a in item if every_one or a in self._wide.by_attribute or a in source.hidden}
-            names |= {str(change.target.parts[0]) for change in write.changes}
-            names |= {version} if version else set()
-        names -= set(write.key)
+            first = {version, *(field.attribute for field in source.uniques)}
+            first |= set() if telling is None else {source.fields[telling].attribute}
+        order = [*sorted(first), *sorted(changed - first), *sorted(names - first - changed)]
         there = Predicate("attribute_exists", Name((source.partition.attribute,)))
-        return every((there, *(unchanged(name, item.get(name)) for name in sorted(names))))
+        tests = [unchanged(name, item.get(name)) for name in order if name not in write.key]
+        least = len(first - write.key.keys())
+        while True:
+            write.guard = every((condition, there, *tests))
+            try:
+                return self._payload(write, self._context.table(source))
+            except UsageError:
+                if len(tests) == least:
+                    raise
+                del tests[max(least, len(tests) // 2) :]
 
     def _payload(self, write: Write, table: str) -> dict[str, Any]:
         try:

@@ -2,40 +2,93 @@
 
 from __future__ import annotations
 
+import inspect
+import json
+import logging
 import os
+import re
 import socket
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
-from lift_dynamorm.errors import DynamORMError, LeaseLost, MigrationChanged, MigrationError, MigrationFailed
-from lift_dynamorm.migrations.files import File, find_files, new_file
+from lift_dynamorm.errors import (
+    ChangesLost,
+    DynamORMError,
+    LeaseLost,
+    MigrationChanged,
+    MigrationError,
+    MigrationFailed,
+)
+from lift_dynamorm.migrations.files import File, chosen, find_files, new_file
 from lift_dynamorm.migrations.journal import Entries, Journal, Record
+from lift_dynamorm.migrations.progress import Progress
 from lift_dynamorm.migrations.steps import Work
+from lift_dynamorm.migrations.switch import Switch
 from lift_dynamorm.model import Model, schema_of
 from lift_dynamorm.operations.concurrency import drive
+from lift_dynamorm.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from lift_dynamorm.database import Database
     from lift_dynamorm.migrations.journal import Holder, Lease
-    from lift_dynamorm.migrations.progress import Progress
+    from lift_dynamorm.migrations.steps import State as Saved
     from lift_dynamorm.migrations.steps import Step
     from lift_dynamorm.table import Table
 
     Report = Callable[[Progress], Awaitable[None] | None]
 
+_EMBEDDED = re.compile(r":0000000\d{5}:table/")  # by its account, which counts how often its data was opened
+
+log: logging.Logger = logging.getLogger("lift_dynamorm.migrations")
+
 State = Literal["pending", "applied", "unfinished", "being taken back", "changed", "missing"]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What was done of a migration, or in a dry run would be. said: a text for each step."""
+class Said:
+    """What was done by a step, or in a dry run would be: a text, the first line of which begins with its name.
+
+    failed, refused: see `Outcome`.
+    """
 
     name: str
-    said: tuple[str, ...]
+    text: str
+    failed: int = 0
+    refused: bool = False
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The text without the name."""
+        first, *rest = self.text.splitlines() or [""]
+        first = first.removeprefix(self.name).removeprefix(":").strip()
+        return tuple(line for line in (first, *(line[2:] if line.startswith("  ") else line for line in rest)) if line)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was done of a migration, or in a dry run would be, by its steps."""
+
+    name: str
+    steps: tuple[Said, ...]
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """A text for each step."""
+        return tuple(step.text for step in self.steps)
+
+    @property
+    def failed(self) -> int:
+        """At how many items, or otherwise, it would fail, as far as a dry run has found."""
+        return sum(step.failed for step in self.steps)
+
+    @property
+    def refused(self) -> bool:
+        """Tell whether it would fail because tables cannot become what the models say."""
+        return any(step.refused for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,10 +270,11 @@ class _Runner:
 
     async def up(self, to: int | str | None, *, dry_run: bool, limit: int | None, wait: float) -> list[Outcome]:
         files = find_files(self.settings.folder)
-        last = _number(files, to) if to is not None else None
+        last = chosen(files, to).number if to is not None else None
         if dry_run:
             entries = await self._read()
-            return [await self._preview(file, file.steps(), entries, limit) for file in _pending(files, entries, last)]
+            pending = _pending(files, entries, last)
+            return [await self._preview(file, file.steps(), entries, limit, "up") for file in pending]
         lease = await self._lease(wait)
         try:
             entries = await self.journal.read()
@@ -232,16 +286,16 @@ class _Runner:
         self, to: int | str | None, *, dry_run: bool, limit: int | None, unfinished: bool, wait: float
     ) -> list[Outcome]:
         files = find_files(self.settings.folder)
-        first = None if to is None else 0 if to in (0, "0") else _number(files, to)
+        first = None if to is None else 0 if to in (0, "0") else chosen(files, to).number
         if dry_run:
             entries = await self._read()
-            chosen = _applied(files, entries, first, unfinished=unfinished)
-            return [await self._preview(file, steps, entries, limit) for file, steps in chosen]
+            some = _applied(files, entries, first, unfinished=unfinished)
+            return [await self._preview(file, steps, entries, limit, "down") for file, steps in some]
         lease = await self._lease(wait)
         try:
             entries = await self.journal.read()
-            chosen = _applied(files, entries, first, unfinished=unfinished)
-            return [await self._take_back(lease, file, steps, entries) for file, steps in chosen]
+            some = _applied(files, entries, first, unfinished=unfinished)
+            return [await self._take_back(lease, file, steps, entries) for file, steps in some]
         finally:
             await _release(lease)
 
@@ -257,8 +311,7 @@ class _Runner:
         return Status(tuple(found), entries.holder)
 
     async def accept(self, number: int | str, wait: float) -> None:
-        files = {file.number: file for file in find_files(self.settings.folder)}
-        file = files[_number(list(files.values()), number)]
+        file = chosen(find_files(self.settings.folder), number)
         lease = await self._lease(wait)
         try:
             record = (await self.journal.read()).records.get(file.number)
@@ -288,6 +341,10 @@ class _Runner:
             else:
                 await settings.database.create_tables(model)
             await self.journal.open()
+        if wait and settings.progress is not None:
+            holder = (await self.journal.read()).holder
+            if holder is not None:
+                await _told(settings.progress, Progress("", "", waiting_for=holder.owner))
         return await self.journal.acquire(settings.owner, self._now(), seconds=settings.lease, wait=wait)
 
     def _now(self) -> str:
@@ -303,7 +360,7 @@ class _Runner:
         record = replace(record, name=file.name, checksum=file.checksum, by=self.settings.owner)
         record = await self._run(lease, file, steps, record)
         await lease.record(file.number, replace(record, finished=self._now()))
-        return Outcome(file.name, record.counts)
+        return _outcome(record)
 
     async def _take_back(self, lease: Lease, file: File, steps: Sequence[Step], entries: Entries) -> Outcome:
         record = entries.records[file.number]
@@ -313,15 +370,18 @@ class _Runner:
             )
         record = await self._run(lease, file, steps, replace(record, checksum=file.checksum))
         await lease.forget(file.number)
-        return Outcome(file.name, record.counts)
+        return _outcome(record)
 
     async def _run(self, lease: Lease, file: File, steps: Sequence[Step], record: Record) -> Record:
         """Run the steps that are not done yet, and note each in the journal."""
         await lease.record(file.number, record)
+        log.info("migration %s, %s: outside of every tenant", file.name, record.direction)
         for step in steps:
             if step.name in record.steps:
                 continue
             told = _Told(self.settings.progress)
+            if self.settings.progress is not None:
+                await _told(self.settings.progress, Progress(file.name, step.name))
             lease.begin(f"{file.number:04d}", record.run, step.name)
             work = self._work(file, step, lease=lease, report=told)
             work.state = await work.open("")
@@ -330,8 +390,11 @@ class _Runner:
             except (MigrationFailed, LeaseLost):
                 raise
             except Exception as error:
+                cause = _sentence(f"{type(error).__name__}: {error}")
+                if isinstance(error, ChangesLost):
+                    cause += _lost(step, str(error))
                 raise MigrationFailed(
-                    f"{file.name}: {step.name}: {type(error).__name__}: {error}. What was done is kept; mend the cause "
+                    f"{file.name}: {step.name}: {cause} What was done is kept; mend the cause "
                     f"and run {record.direction}() again, which goes on from there"
                 ) from error
             said = step.name if told.last is None else _counted(told.last)
@@ -340,25 +403,79 @@ class _Runner:
             await lease.clear()
         return record
 
-    async def _preview(self, file: File, steps: Sequence[Step], entries: Entries, limit: int | None) -> Outcome:
+    async def _preview(
+        self, file: File, steps: Sequence[Step], entries: Entries, limit: int | None, direction: str
+    ) -> Outcome:
         record = entries.records.get(file.number)
-        done = record.steps if record is not None and not record.finished else ()
-        left = [step for step in steps if step.name not in done]
-        return Outcome(file.name, tuple([await step.preview(self._work(file, step, limit=limit)) for step in left]))
+        if record is not None and (record.finished or record.direction != direction):
+            record = None
+        said = []
+        for step in steps:
+            if record is not None and step.name in record.steps:
+                continue
+            work = self._work(file, step, limit=limit, saved=self._saved(file, record, step))
+            work.state = await work.saved("")
+            text = await step.preview(work)
+            said.append(Said(step.name, text, work.failed, work.refused))
+        return Outcome(file.name, tuple(said))
+
+    def _saved(self, file: File, record: Record | None, step: Step) -> Callable[[str], Awaitable[Saved | None]] | None:
+        """Give what reads the checkpoints of a step that was begun, and writes nothing."""
+        if record is None:
+            return None
+        place = f"{file.number:04d}", record.run, step.name
+
+        async def read(part: str) -> Saved | None:
+            text = (await self.journal.get(*place, part)).get("@state", {}).get("S")
+            state: Saved | None = None if text is None else json.loads(text)
+            return state
+
+        return read
 
     def _work(self, file: File, step: Step, **more: Any) -> Work:
         database = self.settings.database
-        session = database.unscoped(f"migration {file.name}")
+        session = Session(database, database.transport)
         if self.blocking:
             session = session.sync._session
         return Work(database, session, blocking=self.blocking, migration=file.name, step=step.name, **more)
 
 
 def _counted(progress: Progress) -> str:
+    passes = f" in {progress.sweep + 1} passes" if progress.sweep else ""
     return (
-        f"{progress.step}: {progress.scanned} scanned, {progress.transformed} transformed, {progress.left} left, "
-        f"{progress.retried} retried"
+        f"{progress.step}: {progress.scanned:,} scanned{passes}, {progress.transformed:,} transformed, "
+        f"{progress.left:,} left, {progress.retried:,} retried"
     )
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
+def _lost(step: Step, said: str) -> str:
+    """Tell why changes are lost, where that is known, and how to go on."""
+    text = ""
+    if _EMBEDDED.search(said):
+        text = (
+            " The embedded engine begins its streams anew whenever its file is opened, so what follows a copy has to "
+            "run in the same process, or both against one `lift-dynamorm local`."
+        )
+    if isinstance(step, Switch):
+        text += (
+            " Copy anew: put the copy in front of the switch, under new names, in the file of this migration: "
+            'up = [Copy(..., name="copy anew"), Switch(..., name="switch anew")].'
+        )
+    return text
+
+
+def _outcome(record: Record) -> Outcome:
+    return Outcome(record.name, tuple(map(Said, record.steps, record.counts)))
+
+
+async def _told(report: Report, progress: Progress) -> None:
+    told = report(progress)
+    if inspect.isawaitable(told):
+        await told
 
 
 async def _release(lease: Lease) -> None:
@@ -369,14 +486,6 @@ async def _release(lease: Lease) -> None:
 
 
 # -- which ones --------------------------------------------------------------------------------------------------------
-
-
-def _number(files: Sequence[File], wanted: int | str) -> int:
-    for file in files:
-        if wanted in (file.number, file.name, f"{file.number:04d}", str(file.number)):
-            return file.number
-    known = ", ".join(file.name for file in files) or "none"
-    raise MigrationError(f"there is no migration {wanted!r}; there are: {known}")
 
 
 def _pending(files: Sequence[File], entries: Entries, last: int | None) -> list[File]:
@@ -422,10 +531,15 @@ def _check(files: Sequence[File], entries: Entries) -> None:
             raise MigrationError(f"{record.name} was applied, and its file is gone; restore it")
         if state == "changed":
             file = by_number[number]
-            what = "was changed after" if file.name == record.name else f"is called {file.name} since"
+            if file.name == record.name:
+                what = f"{file.name} was changed after it was applied on {record.finished}. Restore it"
+            else:
+                what = (
+                    f"migration {number} was applied on {record.finished} as {record.name}, and its file has been "
+                    f"renamed to {file.name}. Give it its old name"
+                )
             raise MigrationChanged(
-                f"{record.name} {what} it was applied on {record.finished}. Restore it and write a new migration, "
-                f"or where the change has no effect: accept({number})"
+                f"{what} and write a new migration, or where the change has no effect: accept({number})"
             )
 
 

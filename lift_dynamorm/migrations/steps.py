@@ -37,7 +37,7 @@ class Step(Protocol):
         ...
 
     async def preview(self, work: Work) -> str:
-        """Say what `run` would do, and write nothing."""
+        """Say what `run` would do, and write nothing. What it would fail with is counted: ``work.failed += 1``."""
         ...
 
 
@@ -47,7 +47,8 @@ class Work:
     transport: for requests in wire form. session: outside of every tenant; await its verbs, also in a sync migration,
     where they never suspend; `session.sync` is for code that cannot await. blocking: there may be no event loop.
     migration: number and name, ``0003_full_names``. state: this step's checkpoint, None at its first run.
-    limit: about how many items a preview may read, None for all.
+    limit: about how many items a preview may read, None for all. failed: at how many items, or otherwise, `run` would
+    fail, as far as its preview has found; refused: that is because tables cannot become what the models say.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Work:
         lease: Lease | None = None,
         report: Callable[[Progress], Awaitable[None] | None] | None = None,
         limit: int | None = None,
+        saved: Callable[[str], Awaitable[State | None]] | None = None,
     ) -> None:
         self.database = database
         self.session = session
@@ -69,7 +71,10 @@ class Work:
         self.migration = migration
         self.step = step
         self.limit = limit
+        self.failed = 0
+        self.refused = False
         self.state: State | None = None
+        self._saved = saved
         self._lease = lease
         self._report = report
 
@@ -88,6 +93,10 @@ class Work:
         await self._held().save(part, state)
         if not part:
             self.state = state
+
+    async def saved(self, part: str) -> State | None:
+        """Read, in a preview, what the run that was cut short has saved for a part; None where it has saved nothing."""
+        return await self._saved(part) if self._saved is not None else None
 
     def checkpoint(self, state: State, part: str = "") -> dict[str, Any]:
         """Give the entry of a TransactWriteItems that saves a state, and fails the transaction once the lease is lost.
@@ -142,7 +151,12 @@ class ApplyTables:
         await self._tables(work).apply(drop=self.drop, progress=lambda _: work.check())
 
     async def preview(self, work: Work) -> str:
-        return f"{self.name}: {await self._tables(work).plan(drop=self.drop)}"
+        plan = await self._tables(work).plan(drop=self.drop)
+        if plan.in_the_way:
+            work.failed, work.refused = len(plan.in_the_way), True
+            would = "\n".join(f"  would fail: {one}" for one in plan.in_the_way)
+            return f"{self.name}: nothing would be done\n{would}"
+        return f"{self.name}: {plan}"
 
     def _tables(self, work: Work) -> Tables:
         return Tables(work.database, work.transport, self.models)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from lift_dynamorm.conditions import Name, Predicate, every
-from lift_dynamorm.errors import SwitchConflicts, UsageError
+from lift_dynamorm.errors import MigrationError, RequestRefused, SwitchConflicts, UsageError
 from lift_dynamorm.migrations.comparison import Comparison, as_made
 from lift_dynamorm.migrations.conversion import Conversion, Function, deletion, equal, error_of, is_claim
 from lift_dynamorm.migrations.follower import Writer, images_of
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound=Model)
 T = TypeVar("T", bound=Model)
 
+_BEFORE = "the copy comes first, and then what was written since is carried over"
 _PAUSE = 0.5  # seconds between two looks at a stream that is quiet
 
 
@@ -80,7 +81,18 @@ class Switch(Generic[S, T]):
         await _Run(self, work).run()
 
     async def preview(self, work: Work) -> str:
-        position = await handed_over(work, self.conversion)
+        target = self.conversion.target.name
+        try:
+            position = await handed_over(work, self.conversion)
+        except RequestRefused as error:
+            if error.code != "ResourceNotFoundException":
+                raise
+            return f"{self.name}: the table of {target} does not exist yet: {_BEFORE}"
+        except MigrationError as error:
+            if self.conversion.target.partition.tag == "S":
+                return f"{self.name}: nothing was copied to {target} yet: {_BEFORE}"
+            work.failed += 1
+            return f"{self.name}:\n  would fail: {error}"
         return (
             f"{self.name}: carries over what was written since the copy ({len(position.shards)} shards to read), until "
             f"nothing comes for {self.quiet:g} seconds{'; then compares both tables' if self.compare else ''}"
@@ -98,6 +110,7 @@ class _Run:
         self._context = self._writer.context
         self._doubts: list[dict[str, Item]] = list((work.state or {}).get("doubts", []))
         self.touched: set[Identity] = set()
+        self._comparing = False
         self._carried = 0
         self._began = time.monotonic()
         self._shards: Shards
@@ -167,7 +180,8 @@ class _Run:
             origins.update(dict.fromkeys(made, conversion.source.key_of_item(item)))
         writes = {**writes, **expected}
         stored = await self._stored(conversion.target, [write.key for write in writes.values()])
-        self.touched.update(writes)
+        if self._comparing:
+            self.touched.update(writes)
         self._carried += len(records)
         refused: set[Any] = set()
         for at, write in sorted(writes.items(), key=lambda entry: is_claim(entry[1])):  # claims after their owners
@@ -215,6 +229,7 @@ class _Run:
 
     async def _compare(self) -> None:
         reads = self._switch.read_units
+        self._comparing = True
         await Comparison(
             self._conversion,
             self._context,

@@ -130,7 +130,7 @@ def _where_missing(
     """Give what a new item has beside the changes: key fields, defaults, index keys. What is there already stays."""
     try:
         item = updates.apply(changes, known)
-        instance = schema.decode(schema.without_prefix(item, prefix), "")
+        instance = schema.decode(_bare(schema, item, changes, prefix), "")
     except UsageError as error:
         msg = f"upsert of {schema.name}: {error}, where there is none yet; write F.n.if_not_exists(0) + 1"
         raise UsageError(msg) from None
@@ -150,11 +150,17 @@ def _where_missing(
 def _validated(schema: Schema[Any], changes: Sequence[Change], base: Item, prefix: str) -> list[Change]:
     """Hold the outcome against the model before it is sent, and take over what its validators make of a value."""
     try:
-        outcome = schema.decode(schema.without_prefix(updates.apply(changes, base), prefix), "")
+        outcome = schema.decode(_bare(schema, updates.apply(changes, base), changes, prefix), "")
     except InvalidItem as error:
         raise InvalidValue(f"update: {error}") from None
     fields = schema.encode_fields(outcome.__dict__, outcome.model_extra)
     return [_as_validated(schema, change, fields, prefix) for change in changes]
+
+
+def _bare(schema: Schema[Any], item: Item, changes: Sequence[Change], prefix: str) -> Item:
+    """Take the tenant off what changes have set; the rest has none, though its values may look so."""
+    changed = item.keys() & {str(change.target.parts[0]) for change in changes}
+    return {**item, **schema.without_prefix({attribute: item[attribute] for attribute in changed}, prefix)}
 
 
 def _as_validated(schema: Schema[Any], change: Change, fields: Item, prefix: str) -> Change:

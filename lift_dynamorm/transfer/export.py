@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from lift_dynamorm.errors import UsageError
+from lift_dynamorm.errors import InvalidItem, InvalidValue, RequestRefused, UsageError
 from lift_dynamorm.keys import tenant_prefix
 from lift_dynamorm.model import schema_of
 from lift_dynamorm.operations.concurrency import Race
@@ -47,7 +47,9 @@ class ExportProgress:
     table: as the models call it. items: written so far. scanned: read for that, in all tables. read_units: what that
     took, as far as it is reported. left_out: items of no model, or of one that was not asked for; without those that
     the library keeps for itself. total: how many items the tables held when they were last counted, which DynamoDB does
-    every six hours or so. seconds: since the beginning.
+    every six hours or so; 0 where nobody may ask. seconds: since the beginning. dropped_attributes: stored attributes
+    of exported items that no field describes. unfit: exported items that do not fit their model, which an import would
+    refuse.
     """
 
     table: str
@@ -57,6 +59,8 @@ class ExportProgress:
     left_out: int
     total: int
     seconds: float
+    dropped_attributes: int = 0
+    unfit: int = 0
 
     @property
     def rate(self) -> float:
@@ -94,14 +98,24 @@ class _Export:
     pace: Pace | None
     report: Callable[[ExportProgress], Awaitable[None] | None] | None
     total: int = 0
+    counted: bool = True
     items: int = 0
     scanned: int = 0
     read_units: float = 0.0
     left_out: int = 0
+    dropped: int = 0
+    unfit: int = 0
     began: float = field(default_factory=time.monotonic)
 
     async def describe(self, table: _Table) -> None:
-        described = (await self.context.send("DescribeTable", {"TableName": table.here}))["Table"]
+        try:
+            described = (await self.context.send("DescribeTable", {"TableName": table.here}))["Table"]
+        except RequestRefused as error:
+            if error.code != "AccessDeniedException" or not table.schemas:
+                raise
+            key = table.schemas[0].partition  # to read is allowed, it may be: then only the count is missing
+            table.partition, table.tag, self.counted = key.attribute, key.tag, False
+            return
         table.partition = next(k["AttributeName"] for k in described["KeySchema"] if k["KeyType"] == "HASH")
         types = {a["AttributeName"]: a["AttributeType"] for a in described["AttributeDefinitions"]}
         table.tag = types[table.partition]
@@ -178,6 +192,9 @@ class _Export:
         names = [*schema.by_attribute]
         if schema.keeps_extra:
             names += sorted(fields.keys() - schema.by_attribute.keys() - schema.hidden)
+        else:
+            self.dropped += len(fields.keys() - schema.by_attribute.keys() - schema.hidden)
+        self.unfit += not _fits(schema, fields)
         plain = {name: to_plain(fields[name]) for name in names if name in fields}
         return {"model": schema.name, "tenant": tenant_of(prefix), "item": plain}
 
@@ -189,7 +206,28 @@ class _Export:
 
     def progress(self, table: _Table) -> ExportProgress:
         seconds = time.monotonic() - self.began
-        return ExportProgress(table.name, self.items, self.scanned, self.read_units, self.left_out, self.total, seconds)
+        total = self.total if self.counted else 0
+        return ExportProgress(
+            table.name,
+            self.items,
+            self.scanned,
+            self.read_units,
+            self.left_out,
+            total,
+            seconds,
+            self.dropped,
+            self.unfit,
+        )
+
+
+def _fits(schema: Schema[Any], fields: Item) -> bool:
+    """Tell whether an import would take an item."""
+    try:
+        instance: Any = schema.decode(fields, "")
+        schema.encode_fields(instance.__dict__, instance.model_extra)
+    except (InvalidItem, InvalidValue):
+        return False
+    return True
 
 
 async def export_items(

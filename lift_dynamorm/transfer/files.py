@@ -6,7 +6,9 @@ import bz2
 import gzip
 import lzma
 import os
+import stat
 import sys
+import zlib
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 STANDARD = "-"
 _LEVEL = 6
+_BINARY: int = getattr(os, "O_BINARY", 0)  # of Windows
 _OPENERS: dict[str, Callable[..., Any]] = {
     ".gz": lambda file, mode: gzip.GzipFile(fileobj=file, mode=mode, filename="", compresslevel=_LEVEL),
     ".bz2": bz2.BZ2File,
@@ -41,7 +44,8 @@ def write_file(name: str) -> Iterator[Callable[[bytes], object]]:
     """Open a file to write bytes to; ``"-"`` is the standard output, which is never compressed.
 
     The file gets its name at the end of the block. Before that it is called ``.name.PROCESS.part``, and an exception
-    removes it: what stands under its own name is whole. Raises UsageError where it cannot be written.
+    removes it: what stands under its own name is whole. A file that takes the place of another is for the eyes of those
+    that the other one was for. Raises UsageError where it cannot be written.
     """
     if name == STANDARD:
         yield sys.stdout.buffer.write
@@ -53,7 +57,11 @@ def write_file(name: str) -> Iterator[Callable[[bytes], object]]:
         raise UsageError(f'{name} is no file; to write to a pipe or a device give "-" and redirect it')
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        raw = part.open("wb")
+        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
+        given = 0o666 if mode is None else mode
+        raw = os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _BINARY, given), "wb")
+        if mode is not None:  # of which the umask may have taken something
+            part.chmod(mode)
     except OSError as error:
         raise UsageError(f"{name} cannot be written: {error.strerror}") from error
     try:
@@ -83,8 +91,11 @@ class Lines:
     def __iter__(self) -> Iterator[bytes]:
         try:
             yield from self._lines
-        except (EOFError, OSError, lzma.LZMAError) as error:
-            raise UsageError(f"{self.name} is damaged, or not what its suffix says: {error}") from error
+        except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+            raise UsageError(
+                f"{self.name} is damaged, or not what its suffix says: {error}. Get a whole one and begin again; what "
+                "is stored already is not in the way"
+            ) from error
 
     @property
     def position(self) -> int:

@@ -327,15 +327,16 @@ async def import_items(
     """Store the items of lines that `export_items` has written, typed or raw, or that look like them.
 
     A typed line is validated by its model, and stored as it is: no hook is called, and versions and timestamps are
-    those of the line; where it has none, what `create` would give. Claims of unique values are written with their
-    items. A raw line is stored without a question; its table must be there.
+    those of the line; where it has none, what `create` would give, but for what is in the key. Claims of unique values
+    are written with their items. A raw line is stored without a question; its table must be there.
 
     mode: what to do about an item that is there already: ``"create"`` makes it an error, unless it is just what the
     line says; ``"put"`` replaces it, whatever its version; ``"skip"`` leaves it alone.
-    tenant: only lines of this tenant, None for those of none. others: what to do about lines of other models.
+    tenant: only lines of this tenant, None for those of none. others: what to do about lines of other models;
+    ``"skip"`` also leaves out raw lines that are, by their keys, of none of the models.
     start_line: where to begin, 1 for the first. write_units: at most so many a second.
     keep_going: go on past lines that are wrong, and call `failed` with each.
-    dry_run: read and validate every line, and send nothing.
+    dry_run: read and validate every line, and write nothing; of raw lines the key of their table is looked up.
     report: called, async or not, each time that some lines are done with.
 
     Raises `ImportStopped`, which says where to go on.
@@ -350,7 +351,7 @@ async def import_items(
         check_tenant(tenant)
     meter = Meter(database.table_name)
     context = replace(database.unscoped("import").context(), meter=meter)
-    reader = RowReader(context, named(schema_of(model) for model in models), tenant, others, describe=not dry_run)
+    reader = RowReader(context, named(schema_of(model) for model in models), tenant, others)
     run = _Import(
         writer=None if dry_run else _Writer(context, mode),
         meter=meter,
@@ -373,6 +374,9 @@ async def import_items(
             run.note(LineError(number, error))
         except ServiceError as error:
             await run.flush(number - 1)
+            if isinstance(error, RequestRefused) and error.code == "ResourceNotFoundException":
+                run.note(LineError(number, error))  # the table of a raw line
+                continue
             raise ImportStopped(f"line {number}: {error}", line=number, at=number) from error
         else:
             await run.add(row, len(line))

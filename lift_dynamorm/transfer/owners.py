@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 _ESCAPED = re.compile(r'"(["$])')
 
 
+class NotToldApart(UsageError):
+    """Two models share a table, and no key tells whose an item is. names: what they are called."""
+
+    def __init__(self, message: str, names: tuple[str, str]) -> None:
+        super().__init__(message)
+        self.names = names
+
+
 class EveryTenant:
     """The type of `EVERY_TENANT`."""
 
@@ -63,9 +71,10 @@ def check_owners(schemas: Sequence[Schema[Any]]) -> None:
         try:
             check_told_apart([one, other])
         except QueryError:
-            raise UsageError(
+            raise NotToldApart(
                 f"{one.name} and {other.name} share the table {one.table.name!r}, and their items cannot be told apart "
-                "by their keys: take one of the two, or whole items with raw"
+                "by their keys: take one of the two, or whole items with raw",
+                (one.name, other.name),
             ) from None
 
 

@@ -12,7 +12,7 @@ from lift_dynamorm.errors import InvalidValue, UsageError, did_you_mean
 from lift_dynamorm.keys import tenant_prefix
 from lift_dynamorm.operations.write import held_version
 from lift_dynamorm.reader import check_tenant
-from lift_dynamorm.transfer.owners import EVERY_TENANT, prefix_of
+from lift_dynamorm.transfer.owners import EVERY_TENANT, owner_of, prefix_of
 from lift_dynamorm.transfer.plain import item_from_plain
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     Item = dict[str, Any]
 
 Outcome = Literal["written", "skipped", "unchanged"]
+
+_TYPED_LINE = ("model", "tenant", "item")
+_RAW_LINE = ("table", "item")
 
 
 class LeftOut(Exception):
@@ -69,7 +72,6 @@ class RowReader:
     tenant: str | EveryTenant | None
     others: Literal["refuse", "skip"]
     keys: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    describe: bool = True
 
     async def row(self, number: int, line: bytes) -> Row:
         """Read a line; raises a DynamORMError that does not say which line."""
@@ -79,6 +81,11 @@ class RowReader:
             raise InvalidValue(f"it is no JSON: {error}") from None
         if not isinstance(said, dict) or not isinstance(said.get("item"), dict):
             raise UsageError('a line is an object like {"model": "User", "tenant": null, "item": {...}}')
+        known = _RAW_LINE if "table" in said else _TYPED_LINE
+        for name in said:
+            if name not in known:
+                mend = did_you_mean(name, known, "a line has")
+                raise UsageError(f"a line like this has no `{name}` beside its item; {mend}")
         if "table" in said:
             return await self._raw(number, said)
         return self._typed(number, said)
@@ -87,17 +94,19 @@ class RowReader:
         table = said["table"]
         if not isinstance(table, str) or not table:
             raise UsageError(f"the table is {table!r}; give its name")
+        if self.others == "skip" and not self._has_owner(table, said["item"]):
+            raise LeftOut
         here = self.context.table_name(table)
-        if here not in self.keys and self.describe:
+        if here not in self.keys:
             described = (await self.context.send("DescribeTable", {"TableName": here}))["Table"]
             sides = {key["KeyType"]: key["AttributeName"] for key in described["KeySchema"]}
             self.keys[here] = tuple(sides[side] for side in ("HASH", "RANGE") if side in sides)
         item = item_from_plain(said["item"], typed=True)
-        key = self.keys.get(here, ())
+        key = self.keys[here]
         missing = [name for name in key if name not in item]
         if missing:
             raise UsageError(f"the item has no {' and no '.join(missing)}, the key of the table {here!r}")
-        if key and not self._is_wanted(prefix_of(item, key[0])):
+        if not self._is_wanted(prefix_of(item, key[0])):
             raise LeftOut
         return Row(number, here, key, item)
 
@@ -119,12 +128,21 @@ class RowReader:
                 mend = did_you_mean(attribute, schema.by_attribute, "its attributes are")
                 raise UsageError(f"{schema.name} has no attribute `{attribute}`; {mend}")
         instance: Any = schema.decode(wires, "")
+        _check_key_said(schema, wires, instance)
         stamps = _stamps(self.context, schema, instance)
         item = schema.encode_fields({**instance.__dict__, **stamps}, instance.model_extra)
         schema.add_keys(item, prefix)
         stamped = frozenset(schema.fields[field_name].attribute for field_name in stamps)
         here, key = self.context.table(schema), schema.key.attributes
         return Row(number, here, tuple(key), item, prefix, schema, instance, stamped)
+
+    def _has_owner(self, table: str, item: Item) -> bool:
+        """Tell whether a whole item is one of the models that were asked for, by its key, as an export does."""
+        sharing = [schema for schema in self.models.values() if schema.table.name == table]
+        wires = item_from_plain(item, typed=True) if sharing else {}
+        if not all(name in wires for schema in sharing for name in schema.key.attributes):
+            return bool(sharing)  # it has no key, which is said of it later
+        return bool(sharing) and owner_of(sharing, wires, prefix_of(wires, sharing[0].partition.attribute)) is not None
 
     def _is_wanted(self, prefix: str) -> bool:
         if not isinstance(self.tenant, str):
@@ -134,6 +152,20 @@ class RowReader:
 
 def _no_number(text: str) -> Any:
     raise ValueError(f"{text} is no number that can be stored")
+
+
+def _check_key_said(schema: Schema[Any], wires: Item, instance: Model) -> None:
+    """Refuse a line whose key would be another one each time that it is read, and so a new item."""
+    roles = schema.roles
+    for attribute in sorted(schema.key.fields):
+        name = schema.by_attribute[attribute].name
+        made = name == roles.generated and not instance.__dict__[name]
+        made = made or (name in (roles.created_at, roles.updated_at) and instance.__dict__[name] is None)
+        info = schema.model.model_fields[name]
+        if made or (attribute not in wires and info.default_factory is not None):
+            one = "an id" if attribute == "id" else "one"
+            msg = f"{schema.name}: the line has no `{attribute}`, and a new one at each import would make another item"
+            raise UsageError(f"{msg}; give it {one}")
 
 
 def _stamps(context: Context, schema: Schema[Any], instance: Model) -> dict[str, Any]:

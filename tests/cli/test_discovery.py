@@ -133,7 +133,7 @@ def test_a_module_that_needs_another_one(project: Project) -> None:
     project.write("import nowhere_to_be_found")
     with pytest.raises(Failure, match=r"importing \w+ failed: No module named 'nowhere_to_be_found'") as caught:
         find(project.app)
-    assert caught.value.code == Exit.ERROR
+    assert caught.value.code == Exit.USAGE
 
 
 @pytest.mark.parametrize("text", ["x = 1 / 0", "def f(:", "raise SystemError('two\\nlines')"])

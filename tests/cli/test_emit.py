@@ -85,3 +85,42 @@ def test_what_makes_no_sense(project: Project) -> None:
     result = project.here("emit", "iam", "--tenant", "acme", "--scan")
     assert (result.code, result.out) == (Exit.USAGE, "")
     assert project.here("emit", "cdk", "--stack", "no name").code == Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--delete",), "--delete goes with --deploy"),
+        (("--deploy", "--tenant", "acme"), "--deploy does not go with --tenant"),
+        (("--deploy", "--read-only", "--scan", "--partiql"), "with --read-only or --scan or --partiql"),
+        (("--account", "12345"), "--account '12345': write it 12 digits, or *"),
+        (("--account", "١٢٣٤٥٦٧٨٩٠١٢"), "write it 12 digits"),
+        (("--region", "Frankfurt"), "--region 'Frankfurt'"),
+        (("--deploy", "--region", ""), "--region ''"),
+        (("--partition", "amazon"), "--partition 'amazon'"),
+        (("--partition", "*"), "--partition '*'"),
+    ],
+)
+def test_options_without_an_effect_and_places_that_are_none(
+    project: Project, arguments: tuple[str, ...], said: str
+) -> None:
+    result = project.here("emit", "iam", *arguments)
+    assert (result.code, result.out) == (Exit.USAGE, "")
+    assert said in result.err
+
+
+@pytest.mark.parametrize(
+    ("account", "region", "partition"),
+    [
+        ("123456789012", "ap-southeast-2", "aws-cn"),
+        ("*", "eu-*", "aws-us-gov"),
+        ("${AWS::AccountId}", "${AWS::Region}", "${AWS::Partition}"),
+        ("*", "us-gov-west-1", "aws-iso-b"),
+    ],
+)
+def test_places(project: Project, account: str, region: str, partition: str) -> None:
+    given = ("--account", account, "--region", region, "--partition", partition)
+    for more in ((), ("--deploy",)):
+        result = project.here("emit", "iam", *given, *more)
+        assert result.code == Exit.DONE
+        assert f"arn:{partition}:dynamodb:{region}:{account}:table/app" in result.out

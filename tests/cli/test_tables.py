@@ -65,16 +65,32 @@ def test_an_index_that_no_model_has(project: Project) -> None:
     assert "- drop index by_team" in planned.out
     assert project.here("tables", "apply", "--drop", "app.by_team", "--yes").code == Exit.DONE
     assert "by_team" not in project.here("tables", "describe").out
-    wrong = project.here("tables", "plan", "--drop", "app.by_nothing")
+    wrong = project.here("tables", "plan", "--drop", "nowhere.by_team")
     assert (wrong.code, wrong.out) == (Exit.USAGE, "")
+
+
+def test_a_drop_without_its_table_is_suggested_with_it(project: Project) -> None:
+    project.here("tables", "apply", "--yes")
+    changed(project, (', indexes=[GSI("by_team", pk="TEAM#{team}", sk="{joined}")]', ""))
+    for verb in ("plan", "apply"):
+        result = project.here("tables", verb, "--drop", "by_team")
+        assert (result.code, result.out) == (Exit.USAGE, "")
+        assert result.err.splitlines() == [
+            "error: --drop by_team: it begins with none of the tables, app",
+            "  mend: did you mean --drop app.by_team?",
+        ]
 
 
 def test_an_index_that_differs_has_to_be_dropped_by_name(project: Project) -> None:
     project.here("tables", "apply", "--yes")
     changed(project, ('pk="TEAM#{team}", sk="{joined}"', 'pk="TEAM#{team}"'))
-    assert project.here("tables", "plan").code == Exit.REFUSED
+    planned = project.here("tables", "plan")
+    assert planned.code == Exit.REFUSED
+    assert planned.out.startswith("needed: app: the index by_team is ")
+    assert "kept:" not in planned.out
     refused = project.here("tables", "apply", "--yes")
     assert refused.code == Exit.REFUSED
+    assert "the index by_team is" not in refused.out  # the error says it, once
     *_, error, mend = refused.err.splitlines()
     assert error.startswith("error: the tables cannot become what the models say: app: the index by_team is ")
     assert mend == "  mend: lift-dynamorm tables apply --drop app.by_team"

@@ -9,6 +9,7 @@ import lzma
 import os
 import re
 import signal
+import stat
 import subprocess
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lift_dynamorm.cli.failures import Exit
+from lift_dynamorm.transfer.files import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,6 +129,8 @@ def test_a_table_without_an_app(project: Project) -> None:
     ("arguments", "said"),
     [
         (("export", "out.jsonl", "--table", "app"), "--table goes with --raw"),
+        (("export", "out.jsonl", "--raw", "--table", "app", "--model", "User"), "exclude each other"),
+        (("export", "out.jsonl", "--raw", "--table", "nowhere"), "there is no table 'nowhere'"),
         (("export", "-", "--json"), "cannot both go to the output"),
         (("export", "out.zst"), "use a pipe"),
         (("export", "no/folder/out"), "No such file or directory"),
@@ -216,6 +220,130 @@ def test_a_file_that_is_damaged(ready: Project, suffix: str) -> None:
     result = ready.here("import", f"in{suffix}")
     assert result.code == Exit.USAGE
     assert "damaged" in result.err
+
+
+@pytest.mark.parametrize("damage", ["cut off", "overwritten", "at the end"])
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz"])
+def test_a_file_that_is_damaged_further_on(ready: Project, suffix: str, damage: str) -> None:
+    compress: dict[str, Callable[[bytes], bytes]] = {
+        ".gz": gzip.compress,
+        ".bz2": bz2.compress,
+        ".xz": lzma.compress,
+    }
+    whole = compress[suffix]("".join(users(n, team=os.urandom(200).hex()) for n in range(400)).encode())
+    broken = {
+        "cut off": whole[: len(whole) // 2],
+        "overwritten": whole[:12] + b"\xff" * 2000 + whole[2012:],
+        "at the end": whole[:-8] + b"\xff" * 8,
+    }[damage]
+    (ready.folder / f"in{suffix}").write_bytes(broken)
+    result = ready.here("import", f"in{suffix}")
+    assert result.code == Exit.USAGE
+    assert "damaged" in result.err
+    assert "begin again" in result.err
+    (ready.folder / f"in{suffix}").write_bytes(whole)
+    assert ready.here("import", f"in{suffix}", "--json").json["failed"] == 0
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o666, 0o444])
+def test_an_export_is_for_the_eyes_of_those_that_the_file_was_for(ready: Project, mode: int) -> None:
+    (ready.folder / "in.jsonl").write_text(users(1))
+    assert ready.here("import", "in.jsonl").code == Exit.DONE
+    file = ready.folder / "out.jsonl"
+    file.touch()
+    file.chmod(mode)
+    fresh = ready.folder / "fresh.jsonl"
+    before = os.umask(0o027)
+    try:
+        for name in (file, fresh):
+            assert ready.here("export", name.name).code == Exit.DONE
+    finally:
+        os.umask(before)
+    assert lines(file)
+    assert stat.S_IMODE(file.stat().st_mode) == mode
+    assert stat.S_IMODE(fresh.stat().st_mode) == 0o640
+
+
+def test_what_is_being_exported_is_never_readable_by_more_than_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "out.jsonl"
+    file.touch()
+    file.chmod(0o600)
+    with write_file(str(file)) as write:
+        write(b"{}")
+        (part,) = tmp_path.glob(".*.part")
+        assert stat.S_IMODE(part.stat().st_mode) == 0o600
+
+
+def test_the_wrong_lines_are_in_the_result(ready: Project) -> None:
+    unknown = '{"table": "nowhere", "item": {"pk": {"S": "x"}}}\n'
+    (ready.folder / "in.jsonl").write_text(unknown + users(1) + "{\n" + users(2))
+    said = ready.here("import", "in.jsonl", "--keep-going", "--json")
+    assert [wrong["line"] for wrong in said.json["errors"]] == [1, 3]
+    assert said.json["written"] == 2
+    assert "in `errors` of the result" in json.loads(said.err)["error"]["mend"]
+    stopped = ready.here("import", "in.jsonl")
+    error, mend = stopped.err.splitlines()
+    assert error.startswith("error: line 1: DescribeTable: there is no table 'nowhere'")
+    assert mend == "  mend: correct line 1 of in.jsonl and begin again, or --keep-going"
+
+
+def test_wrong_lines_are_told_though_the_import_is_stopped(ready: Project) -> None:
+    ready.here("tables", "delete", "app", "--yes")
+    (ready.folder / "in.jsonl").write_text("{\n" + users(1))
+    said = ready.here("import", "in.jsonl", "--keep-going", "--json")
+    assert said.code == Exit.ERROR
+    assert [wrong["line"] for wrong in said.json["errors"]] == [1]
+    assert json.loads(said.err)["error"]["kind"] == "RequestRefused"
+
+
+def test_models_choose_among_raw_lines(ready: Project) -> None:
+    ready.fill()
+    raw = ready.here("export", "-", "--raw").out
+    (ready.folder / "raw.jsonl").write_text(raw)
+    for model, count in (("User", 6), ("Order", 120)):
+        done = ready.here("import", "raw.jsonl", "--model", model, "--json").json
+        assert (done["unchanged"], done["left_out"]) == (count, ALL + 6 - count)
+    both = ready.here("import", "raw.jsonl", "--model", "User", "--model", "Order", "--json").json
+    assert (both["unchanged"], both["left_out"]) == (ALL, 6)  # claims are of no model
+    without = ready.here("import", "raw.jsonl", "--model", "User", app=False)
+    assert (without.code, "which app?" in without.err) == (Exit.USAGE, True)
+
+
+def test_what_an_export_leaves_out_is_said(ready: Project) -> None:
+    ready.fill(users=1, orders=1, tenants=(None,))
+    text = (ready.folder / f"{ready.name}.py").read_text()
+    ready.name += "x"
+    ready.write(
+        text.replace("number: int", "number: int\n    paid: bool").replace("    total: Decimal", "    sum: Decimal")
+    )
+    said = ready.here("export", "out.jsonl")
+    assert said.code == Exit.DONE
+    summary, dropped, unfit = said.err.splitlines()
+    assert summary.startswith("2 items exported in ")
+    assert dropped.startswith("note: 1 attribute that no field describes is not in it; --raw ")
+    assert unfit.startswith("note: 1 item does not fit its model, and an import will refuse it; --raw ")
+    done = ready.here("export", "out.jsonl", "--json")
+    assert (done.json["dropped_attributes"], done.json["unfit"], done.err) == (1, 1, "")
+
+
+def test_models_that_are_alike_are_told_by_options(ready: Project) -> None:
+    text = (ready.folder / f"{ready.name}.py").read_text()
+    ready.name += "x"
+    ready.write(text + '\nclass Member(Model, table="app", pk="USER#{id}", sk="PROFILE"):\n    id: str\n')
+    result = ready.here("export", "out.jsonl")
+    assert result.code == Exit.USAGE
+    error, mend = result.err.splitlines()
+    assert error.endswith("cannot be told apart by their keys")
+    assert mend == "  mend: --model User or --model Member, or --raw"
+
+
+def test_one_is_one(ready: Project) -> None:
+    (ready.folder / "in.jsonl").write_text(users(1))
+    assert ready.here("import", "in.jsonl").err.startswith("1 item imported in ")
+    assert ready.here("export", "out.jsonl").err.startswith("1 item exported in ")
+    (ready.folder / "in.jsonl").write_text("{\n")
+    *_, error, mend = ready.here("import", "in.jsonl", "--keep-going").err.splitlines()
+    assert (error, mend) == ("error: 1 line is wrong", "  mend: it is named above; mend it, and import it again")
 
 
 # -- interruptions -----------------------------------------------------------------------------------------------------

@@ -36,6 +36,14 @@ class Document(Model, table="app", pk="DOC#{id}", sk="DOC"):
     updated_at: UpdatedAt = None
 
 
+class Note(Model, table="app", pk="NOTE#{id}", sk="NOTE"):
+    id: str
+    n: int
+    said: str = ""
+    done: bool = False
+    version: Version = 0
+
+
 class OldMember(Model, table="app", pk="MEMBER#{id}", sk="MEMBER"):
     """A member as it was before its email was unique."""
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import time
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lift_dynamorm import TTL, ChangesLost, Database, InvalidItem, Key, Model, PartitionKey, UniqueViolation, UsageError
 from lift_dynamorm.errors import CopyDiffers, SwitchConflicts
-from lift_dynamorm.migrations import MigrationError
+from lift_dynamorm.migrations import MigrationError, MigrationFailed, Migrations
+from lift_dynamorm.migrations.comparison import Comparison
 from lift_dynamorm.migrations.copy import Copy
+from lift_dynamorm.migrations.copy import _Run as CopyRun
 from lift_dynamorm.migrations.follower import Follower, Writer
 from lift_dynamorm.migrations.switch import Switch
 from lift_dynamorm.operations.concurrency import drive
@@ -23,6 +28,7 @@ from tests.streams.conftest import engine, transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from lift_dynamorm.transport import Payload
 
@@ -134,6 +140,91 @@ def test_without_catching_up_the_copy_fails(local: Database, monkeypatch: pytest
     fill(local, 40)
     with pytest.raises(CopyDiffers):
         run(under_writes(local, 60), Copy(Old, New, new, segments=1), Lease("new"))
+
+
+@pytest.mark.parametrize("skew", [7.0, -7.0])
+def test_catching_up_ends_though_the_clocks_differ(
+    local: Database, monkeypatch: pytest.MonkeyPatch, skew: float
+) -> None:
+    """Somebody writes before each round, and always will."""
+    fill(local, 3)
+    turned = Follower.round
+    rounds: list[float] = []
+
+    async def round(self: Follower) -> float:
+        assert len(rounds) < 500
+        local.sync.session("acme").put(Old(id="0", email=f"{len(rounds)}@z"))
+        rounds.append(await turned(self))
+        return rounds[-1]
+
+    monkeypatch.setattr(Follower, "round", round)
+    run(local, Copy(Old, New, new, segments=1, clock=lambda: time.time() + skew), Lease("new"))
+    assert all(rounds)
+
+
+@pytest.mark.parametrize(
+    ("lags", "short", "taken"),
+    [
+        ([3600, 3000, 2000, 1000, 4, 3], True, 6),
+        ([3600, 3000, 2000, 1000, 1000, 999, 8, 8, 8], True, 9),
+        ([3600, 3600, 3600, 3600, 0, 0], False, 6),
+        ([9, 8, 9, 9], True, 4),
+        ([9, 0, 0], True, 3),
+    ],
+)
+def test_catching_up_goes_on_while_there_is_more(
+    monkeypatch: pytest.MonkeyPatch, lags: list[float], short: bool, taken: int
+) -> None:
+    nothing: Any = None
+    shards: Any = SimpleNamespace(transport=RetryTransport(nothing, sleep=lambda _: asyncio.sleep(0)))
+    follower = Follower(nothing, nothing, shards, nothing, lambda: 10_000.0)
+    rounds = 0
+
+    async def round(self: Follower) -> float:
+        nonlocal rounds
+        lag, self._short = lags[rounds], short
+        rounds += 1
+        return 10_000.0 - lag if lag else 0.0
+
+    monkeypatch.setattr(Follower, "round", round)
+    asyncio.run(follower.catch_up())
+    assert rounds == taken
+
+
+@pytest.mark.parametrize("step", ["copy", "switch"])
+def test_what_is_carried_over_before_the_comparison_is_not_kept_in_memory(
+    local: Database, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    compare, kept = Comparison.run, []
+
+    async def compared(self: Comparison) -> None:
+        kept.append(len(self._touched))
+        local.sync.session("acme").put(Old(id="1", email="meanwhile@x", n=1))
+        await self._catch_up()
+        kept.append(len(self._touched))
+        await compare(self)
+
+    def write() -> None:
+        for n in range(50):
+            local.sync.session("acme").put(Old(id=str(n), email=f"{n}@y", n=1))
+
+    def writing(self: Any) -> Any:
+        write()
+        return enter(self)
+
+    fill(local, 60)
+    if step == "switch":
+        run(local, Copy(Old, New, new), Lease("new"))
+        write()
+    else:
+        enter = CopyRun._bulk
+        monkeypatch.setattr(CopyRun, "_bulk", writing)
+    monkeypatch.setattr(Comparison, "run", compared)
+    switch = Switch(Old, New, new, quiet=0.05)
+    run(local, Copy(Old, New, new, segments=1) if step == "copy" else switch, Lease("new"))
+    assert kept[0] == 0
+    assert kept[1] > 0
+    assert_equal(local)
 
 
 def test_items_go_over_as_they_are(on_engines: Database) -> None:
@@ -297,6 +388,72 @@ def test_a_preview_writes_nothing(local: Database) -> None:
     assert "of 36 items read, 36 are of Old" in said
     assert "turned on" in said
     assert drive(local.transport.send("ListTables", {}))["TableNames"] == ["old"]
+
+
+MOVES = """
+from lift_dynamorm.migrations import Copy, Switch
+from tests.migrations.copying import New, Old, new
+up = [{}]
+"""
+
+
+def test_a_dry_run_before_the_first_run_says_what_comes_first(local: Database, tmp_path: Path) -> None:
+    fill(local, 4)
+    (tmp_path / "0001_copy.py").write_text(MOVES.format("Copy(Old, New, new)"))
+    (tmp_path / "0002_switch.py").write_text(MOVES.format("Switch(Old, New, new)"))
+    migrations = Migrations(local, tmp_path, table=Old).sync
+    copy, switch = migrations.up(dry_run=True)
+    assert "to 'new', which does not exist yet and would be created; of 12 items read" in copy.said[0]
+    assert switch.said[0].startswith("Switch(Old, New): the table of New does not exist yet: the copy comes first")
+    local.sync.create_tables(New)
+    copy, switch = migrations.up(dry_run=True)
+    assert "which does not exist" not in copy.said[0]
+    assert switch.said[0].startswith("Switch(Old, New): nothing was copied to New yet: the copy comes first")
+    assert copy.failed == switch.failed == 0
+
+
+def test_a_dry_run_tells_what_cannot_be_copied(local: Database) -> None:
+    work = work_for(local, Lease("new"))
+    assert "would fail: the table 'old' of Old does not exist" in drive(Copy(Old, New, new).preview(work))
+    assert work.failed == 1
+    fill(local, 4)
+    work = work_for(local, Lease("new"))
+
+    def strict(old: Old) -> New:
+        assert old.id != "2"
+        return New(id=old.id, email=old.email)
+
+    said = drive(Copy(Old, New, strict).preview(work))
+    assert "3 of them cannot be copied\n  would fail: the Old id=" in said
+    assert "AssertionError" in said
+    assert work.failed == 3
+
+
+def test_the_embedded_engine_begins_streams_anew_and_says_so(tmp_path: Path) -> None:
+    folder = tmp_path / "moves"
+    folder.mkdir()
+
+    def up() -> None:
+        db = Database(f"local://{tmp_path / 'data.db'}")
+        try:
+            Migrations(db, folder, table=Old).sync.up()
+        finally:
+            db.sync.close()
+
+    db = Database(f"local://{tmp_path / 'data.db'}")
+    fill(db, 4)
+    db.sync.close()
+    (folder / "0001_copy.py").write_text(MOVES.format("Copy(Old, New, new)"))
+    up()
+    (folder / "0002_switch.py").write_text(MOVES.format("Switch(Old, New, new, quiet=0.05)"))
+    with pytest.raises(MigrationFailed, match=r"begins its streams anew whenever its file is opened.*Copy anew: put"):
+        up()
+    both = 'Copy(Old, New, new, name="copy anew"), Switch(Old, New, new, quiet=0.05, name="switch anew")'
+    (folder / "0002_switch.py").write_text(MOVES.format(both))
+    up()
+    db = Database(f"local://{tmp_path / 'data.db'}")
+    assert_equal(db)
+    db.sync.close()
 
 
 def test_a_unique_value_that_moves_from_one_item_to_another_stays_claimed(local: Database) -> None:

@@ -51,7 +51,14 @@ def test_new_ones_take_the_next_number_and_run(tmp_path: Path) -> None:
     assert [first.name, second.name] == ["0001_full_names.py", "0002_more_names.py"]
     (one, _) = find_files(tmp_path / "migrations")
     assert one.title == "Full names."
-    assert one.steps() == []
+    assert "where:" in one.path.read_text()
+    with pytest.raises(MigrationError, match=r"up = \[\] has no steps, .*write what it is to do"):
+        one.steps()
+    text = one.path.read_text()
+    one.path.write_text(
+        text.replace("up = [", "up = [ApplyTables(User)", 1).replace("# from myapp", "from tests.migrations")
+    )
+    assert [step.name for step in one.steps()] == ["ApplyTables(User)"]
     with pytest.raises(MigrationError, match="letters, digits"):
         new_file(tmp_path, "full/names")
 

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lift_dynamorm.errors import DeadlineExceeded, RequestRefused
 from lift_dynamorm.migrations import LeaseLost, MigrationError, MigrationLocked
-from lift_dynamorm.migrations.journal import Journal, Record
+from lift_dynamorm.migrations import journal as journals
+from lift_dynamorm.migrations.journal import Journal, Record, stopwatch
+from lift_dynamorm.operations.concurrency import drive
+from lift_dynamorm.transport.retry import RetryTransport
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lift_dynamorm import Database
     from lift_dynamorm.migrations.journal import Lease
-    from lift_dynamorm.transport.retry import RetryTransport
+    from lift_dynamorm.transport import Payload, Transport
 
 RECORD = Record("0001_a", "sum", "2026", "me", "run")
 
@@ -121,7 +129,7 @@ async def test_a_lease_is_taken_over_and_the_old_holder_writes_nothing_more(
         await journal.acquire("new", "2026", seconds=30, wait=0)
     new = await journal.acquire("new", "2026", seconds=30, wait=5)
     new.begin("0001", "run", "step")
-    old._ends = time.monotonic() + 99  # it does not know that it slept
+    old._ends = stopwatch() + 99  # it does not know that it slept
     assert await new.open("0") == {"n": 1}
     before = [await journal.get(), await journal.get("0001", "run", "step", "0")]
     for write in (old.save("0", {"n": 2}), old.record(1, RECORD), old.forget(1), old.open("1")):
@@ -162,3 +170,119 @@ async def test_of_many_that_wait_for_the_dead_one_takes_over(
     winners = [outcome for outcome in outcomes if not isinstance(outcome, MigrationLocked)]
     assert len(winners) == 1
     await winners[0].release()
+
+
+# -- beats that do not get through -------------------------------------------------------------------------------------
+
+
+class Wire:
+    """A way to an engine where something may become of each beat, which is counted from 1."""
+
+    def __init__(self, inner: Transport, beat: Callable[[int, Callable[[], Payload], Payload], Payload]) -> None:
+        self.inner = inner
+        self.beat = beat
+        self.beats = 0
+
+    @property
+    def blocking(self) -> Wire:
+        return self if self.inner.blocking is self.inner else Wire(self.inner.blocking, self.beat)
+
+    async def send(self, operation: str, payload: Payload, *, deadline: float | None = None) -> Payload:
+        if not payload.get("UpdateExpression", "").startswith("SET #lock.#beat"):
+            return await self.inner.send(operation, payload, deadline=deadline)
+        self.beats += 1
+        return self.beat(self.beats, lambda: drive(self.inner.send(operation, payload)), payload)
+
+    async def aclose(self) -> None:
+        pass
+
+
+async def test_a_beat_whose_answer_was_lost_is_not_sent_again_as_it_was(db: Database) -> None:
+    """What is sent after it extends the time of the holder, so it must be a renewal to who has seen the first."""
+    seen: list[str] = []
+    enough = threading.Event()
+    plain = await opened(db.transport.blocking, create(db, "lost"))
+
+    def beat(number: int, send: Callable[[], Payload], payload: Payload) -> Payload:
+        answer = send()
+        seen.append(payload["ExpressionAttributeValues"][":beat"]["N"])
+        holder = drive(plain.read()).holder
+        assert holder is not None
+        assert holder.beat == seen[-1]
+        if number == 3:
+            enough.set()
+        if number < 3:
+            raise DeadlineExceeded("the answer was lost", operation="UpdateItem")
+        return answer
+
+    journal = await opened(RetryTransport(Wire(db.transport.blocking, beat)), plain.table)
+    lease = await journal.acquire("me", "2026", seconds=1.0, wait=0)
+    assert enough.wait(10)
+    lease.check()
+    await lease.release()
+    assert len(seen) >= 3
+    assert len(set(seen)) == len(seen)
+
+
+async def test_a_beat_that_arrives_late_takes_none_back(db: Database) -> None:
+    late: list[Callable[[], Payload]] = []
+    enough = threading.Event()
+
+    def beat(number: int, send: Callable[[], Payload], payload: Payload) -> Payload:
+        if number == 1:
+            late.append(send)
+            raise DeadlineExceeded("it is still under way", operation="UpdateItem")
+        answer = send()
+        enough.set()
+        return answer
+
+    journal = await opened(RetryTransport(Wire(db.transport.blocking, beat)), create(db, "late"))
+    lease = await journal.acquire("me", "2026", seconds=1.0, wait=0)
+    assert enough.wait(10)
+    with pytest.raises(RequestRefused, match="ConditionalCheckFailed"):
+        late[0]()
+    lease.check()
+    await lease.release()
+
+
+async def test_a_release_keeps_no_event_loop_waiting(db: Database, way: str) -> None:
+    if way == "sync":
+        pytest.skip("there is no event loop")
+    under_way, hold = threading.Event(), threading.Event()
+
+    def beat(number: int, send: Callable[[], Payload], payload: Payload) -> Payload:
+        under_way.set()
+        hold.wait(3)
+        return send()
+
+    journal = await opened(RetryTransport(Wire(db.transport, beat)), create(db, "release"))
+    lease = await journal.acquire("me", "2026", seconds=0.9, wait=0)
+    assert await asyncio.to_thread(under_way.wait, 10)
+    begun = time.monotonic()
+    releasing = asyncio.ensure_future(lease.release())
+    await asyncio.sleep(0.01)
+    took = time.monotonic() - begun
+    hold.set()
+    await releasing
+    assert took < 2
+    assert (await journal.read()).holder is None
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="Linux only")
+async def test_a_lease_runs_out_while_the_machine_is_suspended(
+    db: Database, way_of: RetryTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = await opened(way_of, create(db, "asleep"))
+    slept = 0.0
+
+    def gettime(clock: int) -> float:
+        return time.clock_gettime(clock) + (slept if clock == time.CLOCK_BOOTTIME else 0.0)
+
+    clocks = {name: getattr(time, name) for name in ("monotonic", "CLOCK_BOOTTIME", "CLOCK_MONOTONIC")}
+    monkeypatch.setattr(journals, "time", SimpleNamespace(**clocks, clock_gettime=gettime))
+    lease = await paused(journal, 30)
+    lease.check()
+    slept = 31.0
+    with pytest.raises(LeaseLost):
+        lease.check()
+    await lease.release()

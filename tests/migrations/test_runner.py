@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lift_dynamorm import GSI, Model
-from lift_dynamorm.migrations import MigrationChanged, MigrationError, MigrationFailed, MigrationLocked
+from lift_dynamorm.migrations import MigrationChanged, MigrationError, MigrationFailed, MigrationLocked, Progress
+from lift_dynamorm.migrations.journal import Journal
+from lift_dynamorm.migrations.runner import _counted
+from lift_dynamorm.operations.concurrency import drive
 
 from .conftest import fill, stored, tapped
 from .models import Counter, OldUser, User
@@ -62,7 +65,7 @@ async def test_up_and_down_in_order(folder: Folder, db: Database) -> None:
 
 async def test_the_journal_tells_who_and_when(folder: Folder, db: Database) -> None:
     fill(db, OldUser(id="1", first="a", last="b"))
-    folder.write("0001_nothing", '"""Do nothing."""\nup = []')
+    folder.write("0001_nothing", '"""Do nothing."""\nup = [Run(lambda work: None)]')
     await folder.migrations(owner="deploy 7").up()
     status = await folder.migrations().status()
     (one,) = status.migrations
@@ -87,7 +90,10 @@ async def test_a_changed_file_is_told(folder: Folder, db: Database) -> None:
     assert await states(folder) == ["applied"]
     await m.up()
     renamed = path.rename(path.with_name("0001_other.py"))
-    with pytest.raises(MigrationChanged, match="0001_add is called 0001_other since"):
+    with pytest.raises(
+        MigrationChanged,
+        match=r"migration 1 was applied on 20\S+ as 0001_add, and its file has been renamed to 0001_other",
+    ):
         await m.up()
     renamed.unlink()
     assert await states(folder) == ["missing"]
@@ -204,8 +210,6 @@ async def test_two_at_once_and_one_runs(folder: Folder, db: Database, transport:
             said.append(e.value.holder)
 
     def other_up(other: Any) -> None:
-        from lift_dynamorm.operations.concurrency import drive
-
         drive(other.up())
 
     await folder.migrations(tapped(db, transport, meanwhile), owner="deploy 1").up()
@@ -239,3 +243,56 @@ async def test_tables_are_applied(folder: Folder, db: Database) -> None:
     await m.up()
     assert [one.id for one in db.sync.session().query(Indexed).where(team="core")] == ["1"]
     assert list(db.sync.session().scan(User)) == []
+
+
+async def test_a_step_is_told_of_from_its_first_moment(folder: Folder, db: Database) -> None:
+    fill(db, Counter(id="1", n=0))
+    folder.write("0001_add", ADD.format(n=1))
+    told: list[Any] = []
+    await folder.migrations(progress=told.append).up()
+    assert [(one.migration, one.step, one.scanned) for one in told] == [("0001_add", "Run(add)", 0)]
+
+
+async def test_who_is_waited_for_is_told(folder: Folder, db: Database) -> None:
+    fill(db, Counter(id="1", n=0))
+    folder.write("0001_add", ADD.format(n=1))
+    journal = Journal(db.transport.blocking, db.table_name("app"))
+    drive(journal.open())
+    lease = drive(journal.acquire("deploy 1", "2026", seconds=30.0, wait=0))
+    told: list[Any] = []
+    with pytest.raises(MigrationLocked):
+        await folder.migrations(progress=told.append).up(wait=0.05)
+    assert [str(one) for one in told] == ["waiting for deploy 1"]
+    drive(lease.release())
+
+
+async def test_one_line_of_log_for_a_migration(
+    folder: Folder, db: Database, transport: Transport, caplog: pytest.LogCaptureFixture
+) -> None:
+    quiet = tapped(db, transport, lambda *_: None)
+    fill(db, Counter(id="1", n=0))
+    folder.write("0001_add", ADD.format(n=1) + "up = [Run(add), Run(add, name='2')]")
+    with caplog.at_level("INFO", logger="lift_dynamorm"):
+        await folder.migrations(quiet).up()
+    lines = [record for record in caplog.records if "0001_add" in record.getMessage()]
+    assert [(line.name, line.levelname) for line in lines] == [("lift_dynamorm.migrations", "INFO")]
+
+
+async def test_counts_of_sweeps_are_said_to_be_of_several_passes(folder: Folder, db: Database) -> None:
+    fill(db, *(Counter(id=str(n), n=n) for n in range(20)))
+    said = await folder.up(
+        "0001_a",
+        "def f(c):\n    c.n = -1 - c.n\n    return c\nup = [Transform(Counter, f, where=F.n >= 0, segments=1)]",
+    )
+    assert said == ["Transform(Counter, f): 46 scanned in 2 passes, 20 transformed, 0 left, 0 retried"]
+
+
+def test_counts_can_be_read() -> None:
+    assert _counted(Progress("0001_a", "T", scanned=12345)).startswith("T: 12,345 scanned, 0 transformed")
+
+
+async def test_a_question_keeps_its_mark(folder: Folder, db: Database) -> None:
+    fill(db, Counter(id="1", n=0))
+    folder.write("0001_a", "def f(work):\n    raise ValueError('did you mean `n`?')\nup = [Run(f)]")
+    with pytest.raises(MigrationFailed, match=r"`n`\? What was done"):
+        await folder.migrations().up()

@@ -14,7 +14,7 @@ from lift_dynamorm.transport.faults import Chaos, DropAfterSend, FaultTransport,
 from lift_dynamorm.transport.retry import RetryTransport
 
 from .conftest import fill, stored, tapped, writes_to
-from .models import Counter, Document, Member, OldMember, OldUser, Person, Plain, User
+from .models import Counter, Document, Member, Note, OldMember, OldUser, Person, Plain, User
 
 if TYPE_CHECKING:
     from lift_dynamorm.transport import Payload, Transport
@@ -272,6 +272,40 @@ async def test_a_version_is_held_and_counted_up(folder: Folder, db: Database, tr
         s.update(before, n=0)
 
 
+@pytest.mark.parametrize("where", ["", ", where=F.done == False"])
+@pytest.mark.parametrize(
+    ("change", "outcome"),
+    [
+        ("note.n *= 100; note.done = True; return note", {"n": 700, "said": "", "done": True}),
+        ("note.said = f'n{note.n}'; note.done = True; return note", {"n": 7, "said": "n7", "done": True}),
+        ("return [] if note.n == 5 else None", {"n": 7, "said": "", "done": False}),
+    ],
+    ids=["changed", "only read", "deleted"],
+)
+async def test_an_item_made_anew_with_the_same_version_is_not_taken_for_the_old_one(
+    folder: Folder, db: Database, transport: Transport, where: str, change: str, outcome: dict[str, Any]
+) -> None:
+    db.sync.create_tables(Note)
+    db.sync.session().create(Note(id="1", n=5))
+    once: list[int] = []
+
+    def meanwhile(operation: str, payload: Payload) -> None:
+        if writes_to(operation, payload, "NOTE#1") and not once:
+            once.append(1)
+            s = db.sync.session()
+            s.delete(Note, id="1")
+            s.create(Note(id="1", n=7))
+
+    text = f"""
+        def change(note: Note):
+            {change}
+        up = [Transform(Note, change{where}, sweep=False)]
+    """
+    await folder.up("0001_note", text, db=tapped(db, transport, meanwhile))
+    assert once
+    assert db.sync.session().get(Note, id="1").model_dump(exclude={"id", "version"}) == outcome
+
+
 async def test_conflicts_with_other_transactions_are_waited_for(
     folder: Folder, db: Database, transport: Transport
 ) -> None:
@@ -349,6 +383,31 @@ up = [Transform(Wide, change)]
     path.write_text(re.sub(r"    f0\d+: int = \d+\n", "", narrow))
     await folder.migrations().up()  # the file of a migration that has not ended may change
     assert stored(db)["WIDE#1"] == {**item, "f0": {"N": "7"}}
+
+
+@pytest.mark.parametrize("made", ["wide", "[]"])
+async def test_wide_items_with_a_version(folder: Folder, db: Database, engine: str, made: str) -> None:
+    """As many attributes are required to be as read as an expression holds; the version is, in any case."""
+    if engine == "moto":
+        pytest.skip("it cannot parse an expression of so many parts")
+    text = f"""
+        from lift_dynamorm import Version
+        fields = {{"id": str, **{{f"f{{n}}": int for n in range(200)}}, "version": Version}}
+        space = {{"__annotations__": fields, "__module__": __name__}}
+        Wide = type(Model)("Wide", (Model,), space, table="app", pk="WIDE#{{id}}", sk="WIDE")
+        def change(wide: Wide):
+            for n in range(200):
+                setattr(wide, f"f{{n}}", n + 1)
+            return {made}
+        up = [Transform(Wide, change)]
+    """
+    fill(db, *users(1))
+    wide = {f"f{n}": {"N": str(n)} for n in range(200)}
+    item: dict[str, Any] = {"pk": {"S": "WIDE#1"}, "sk": {"S": "WIDE"}, "id": {"S": "1"}, "version": {"N": "1"}, **wide}
+    db.sync.unscoped("store a wide item").execute("PutItem", {"TableName": "app", "Item": item})
+    await folder.up("0001_wide", text)
+    changed = {**item, **{f"f{n}": {"N": str(n + 1)} for n in range(200)}, "version": {"N": "2"}}
+    assert stored(db).get("WIDE#1") == (changed if made == "wide" else None)
 
 
 # -- where -------------------------------------------------------------------------------------------------------------
@@ -579,3 +638,34 @@ async def test_a_rate_takes_its_time(folder: Folder, db: Database, engine: str, 
     begun = time.monotonic()
     await folder.up("0001_full", FULL.replace("exists())", f"exists(), segments=2, {what}={units})"))
     assert time.monotonic() - begun > 0.2
+
+
+@pytest.mark.parametrize("segments", [1, 3])
+async def test_a_dry_run_goes_on_where_the_run_was_cut_short(
+    folder: Folder, db: Database, transport: Transport, engine: str, segments: int
+) -> None:
+    if engine == "moto" and segments > 1:
+        pytest.skip("it cannot do two things at once")
+    fill(db, *(Counter(id=f"{n:03}", n=n) for n in range(400)))
+    text = (
+        "def f(c):\n    assert c.n < 10**6\n    c.n += 10**6\n    return c\nup = [Transform(Counter, f, segments=%d)]"
+    )
+    folder.write("0001_a", text % segments)
+    writes = []
+
+    def third_fails(operation: str, payload: Payload) -> None:
+        if operation == "TransactWriteItems" and len(payload["TransactItems"]) > 2:
+            writes.append(operation)
+            if len(writes) > 2:
+                raise ValueError("cut short")
+
+    with pytest.raises(MigrationFailed, match="cut short"):
+        await folder.migrations(tapped(db, transport, third_fails)).up()
+    before = stored(db)
+    left = sum(int(item["n"]["N"]) < 10**6 for key, item in before.items() if key.startswith("COUNTER"))
+    assert 0 < left < 400
+    (outcome,) = await folder.migrations().up(dry_run=True)
+    assert f"of those left: {left} to transform, 0 to leave" in outcome.said[0]
+    assert (outcome.failed, stored(db)) == (0, before)
+    (outcome,) = await folder.migrations().up(dry_run=True, limit=5)
+    assert "5 items read of those left so far; the table goes on" in outcome.said[0]
