@@ -1,6 +1,9 @@
 """DynamoDB sessions on every request of a Starlette or FastAPI app."""
 
+from lift_middleware.concurrency import ConcurrencyLimitMiddleware, ConcurrencySlots
 from lift_middleware.database import DynamORMMiddleware
+from lift_middleware.health import Health
+from lift_middleware.idempotency import IdempotencyMiddleware, IdempotencyRecord
 from lift_middleware.lambdas import LambdaHandler, lambda_handler
 from lift_middleware.modes import immediate, read_only, transactional
 from lift_middleware.principals import Principal
@@ -16,7 +19,12 @@ from lift_middleware.tenants import (
 )
 
 __all__ = [
+    "ConcurrencyLimitMiddleware",
+    "ConcurrencySlots",
     "DynamORMMiddleware",
+    "Health",
+    "IdempotencyMiddleware",
+    "IdempotencyRecord",
     "LambdaHandler",
     "Principal",
     "Problem",

@@ -279,7 +279,9 @@ class _Exchange:
         else:
             message = await self.receive()
             self._note(message)
-        if self._kept_bytes <= _KEPT_BODY and self._middleware.conflict_retries(self.scope):
+        # Before the route is found nobody knows whether it may be called again.
+        routed = "endpoint" in self.scope
+        if self._kept_bytes <= _KEPT_BODY and (not routed or self._middleware.conflict_retries(self.scope)):
             self._kept.append(message)
             self._kept_bytes += len(message.get("body", b""))
         return message

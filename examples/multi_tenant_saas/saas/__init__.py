@@ -1,0 +1,1 @@
+"""Projects and tasks for many tenants, on one DynamoDB table."""
