@@ -27,7 +27,7 @@ class LambdaHandler:
         except ImportError as error:
             msg = 'lambda_handler needs Mangum: pip install "lift-dynamorm[lambda]"'
             raise ImportError(msg) from error
-        texts = [*DEFAULT_TEXT_MIME_TYPES, "application/problem+json"]  # or they are sent as base64
+        texts = [*DEFAULT_TEXT_MIME_TYPES, "application/problem+json", "application/x-ndjson"]  # or they go as base64
         settings: Any = {"lifespan": "off", "text_mime_types": texts, **options}
         self._make: Callable[[], Mangum] = lambda: Mangum(cast("Any", app), **settings)
         self._loop: asyncio.AbstractEventLoop | None = None
