@@ -35,7 +35,13 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where an engine cannot be had, leave one test that says so, and leave out the others that need it."""
+    """Where an engine cannot be had, leave one test that says so, and leave out the others that need it.
+
+    What a test is marked to be `without` is left out too.
+    """
+    unwanted = {item for item in items if _is_left_out(item)}
+    items[:] = [item for item in items if item not in unwanted]
+    config.hook.pytest_deselected(items=list(unwanted))
     for name, package in (("dynoxide", DYNOXIDE), ("extenddb", EXTENDDB)):
         needing = [item for item in items if _needs(item, name)]
         if not needing:
@@ -47,6 +53,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             left_out = set(needing[1:])
             items[:] = [item for item in items if item not in left_out]
             config.hook.pytest_deselected(items=needing[1:])
+
+
+def _is_left_out(item: pytest.Item) -> bool:
+    given = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return any(
+        all(given.get(name) in values for name, values in mark.kwargs.items()) for mark in item.iter_markers("without")
+    )
 
 
 def _needs(item: pytest.Item, engine: str) -> bool:

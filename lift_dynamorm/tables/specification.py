@@ -116,18 +116,13 @@ def specifications(
     by_table: dict[str, list[Schema[Any]]] = {}
     for model in models:
         schema = schema_of(model)
-        if schema not in by_table.setdefault(schema.table.name, []):
-            by_table[schema.table.name].append(schema)
-    made: dict[str, TableSpec] = {}
-    for name, schemas in by_table.items():
-        spec = _merged(table_name(name), schemas, settings(name) if settings is not None else TableSettings())
-        if spec.name in made:
-            raise DefinitionError(f"two tables of the models are called {spec.name!r} here; see table_names=")
-        made[spec.name] = spec
-    return tuple(made.values())
+        sharing = by_table.setdefault(table_name(schema.table.name), [])
+        if schema not in sharing:
+            sharing.append(schema)
+    return tuple(_merged(name, schemas, settings) for name, schemas in by_table.items())
 
 
-def _merged(name: str, schemas: list[Schema[Any]], over: TableSettings) -> TableSpec:
+def _merged(name: str, schemas: list[Schema[Any]], over: Callable[[str], TableSettings] | None) -> TableSpec:
     first = schemas[0]
     keys = _keys(first.key)
     types: dict[str, str] = {}
@@ -167,7 +162,9 @@ def _merged(name: str, schemas: list[Schema[Any]], over: TableSettings) -> Table
         said = schema.table.settings
         settings = _joined(settings, said, said_by, schema.name)
         said_by = schema.name if said != TableSettings() else said_by
-    settings = _over(settings, over)
+    if over is not None:
+        for said_as in dict.fromkeys(schema.table.name for schema in schemas):
+            settings = _over(settings, over(said_as))
     of_indexes = settings.index_capacity or {}
     unknown = of_indexes.keys() - {i for i, (kind, *_) in declared.items() if kind == "global"}
     if unknown:

@@ -33,8 +33,6 @@ class Tables:
     """
 
     def __init__(self, database: Database, transport: RetryTransport, models: tuple[type[Model], ...]) -> None:
-        if not models:
-            raise UsageError("tables() needs the models whose tables are meant: tables(User, Order)")
         self._transport = transport
         self.specs: tuple[TableSpec, ...] = specifications(models, database.table_name, database.table_settings)
 

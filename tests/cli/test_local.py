@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -92,15 +90,6 @@ def test_boto3(project: Project) -> None:
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=30)
         assert (process.returncode, out, err) == (Exit.DONE, "", "")
-
-
-@pytest.mark.skipif(shutil.which("aws") is None, reason="there is no AWS CLI on this machine")
-def test_the_aws_cli(project: Project) -> None:
-    with served(project, "--app", project.app) as (_, url):
-        command = ["aws", "dynamodb", "list-tables", "--region", "us-east-1"]
-        environment = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_ENDPOINT_URL_DYNAMODB": url}
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=60)
-        assert json.loads(done.stdout) == {"TableNames": ["app"]}, done.stderr
 
 
 def test_our_own_transport_and_the_tables_of_an_app(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

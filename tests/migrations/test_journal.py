@@ -245,9 +245,8 @@ async def test_a_beat_that_arrives_late_takes_none_back(db: Database) -> None:
     await lease.release()
 
 
+@pytest.mark.without("there is no event loop", way=["sync"])
 async def test_a_release_keeps_no_event_loop_waiting(db: Database, way: str) -> None:
-    if way == "sync":
-        pytest.skip("there is no event loop")
     under_way, hold = threading.Event(), threading.Event()
 
     def beat(number: int, send: Callable[[], Payload], payload: Payload) -> Payload:

@@ -341,12 +341,11 @@ async def test_a_conflict_with_one_update_is_waited_for(folder: Folder, db: Data
     assert (len(list(db.sync.session().scan(User))), left) == (2, [0])
 
 
+@pytest.mark.without("it ignores ClientRequestToken", engine=["moto"])
 @pytest.mark.parametrize("text", [FULL, DOUBLE], ids=["where", "without"])
 async def test_lost_answers_and_throttles_transform_nothing_twice(
     folder: Folder, db: Database, transport: Transport, engine: str, text: str
 ) -> None:
-    if engine == "moto":
-        pytest.skip("it ignores ClientRequestToken")
     for tenant in (None, "acme"):
         fill(db, *users(150), *(Counter(id=str(n), n=n) for n in range(1, 150)), tenant=tenant)
     odds: dict[Fault, float] = {DropAfterSend(): 0.1, InternalError(applied=True): 0.05, Throttle(): 0.05}
@@ -385,11 +384,10 @@ up = [Transform(Wide, change)]
     assert stored(db)["WIDE#1"] == {**item, "f0": {"N": "7"}}
 
 
+@pytest.mark.without("it cannot parse an expression of so many parts", engine=["moto"])
 @pytest.mark.parametrize("made", ["wide", "[]"])
 async def test_wide_items_with_a_version(folder: Folder, db: Database, engine: str, made: str) -> None:
     """As many attributes are required to be as read as an expression holds; the version is, in any case."""
-    if engine == "moto":
-        pytest.skip("it cannot parse an expression of so many parts")
     text = f"""
         from lift_dynamorm import Version
         fields = {{"id": str, **{{f"f{{n}}": int for n in range(200)}}, "version": Version}}
@@ -611,9 +609,8 @@ async def test_a_dry_run_shows_examples_and_writes_nothing(folder: Folder, db: D
     assert "10 items read so far; the table goes on" in outcome.said[0]
 
 
+@pytest.mark.without("it cannot do two things at once", engine=["moto"])
 async def test_rates_and_progress(folder: Folder, db: Database, engine: str) -> None:
-    if engine == "moto":
-        pytest.skip("it cannot do two things at once")
     fill(db, *users(40))
     told: list[Any] = []
     text = FULL.replace("exists())", "exists(), segments=2, read_units=10000, write_units=10000)")
@@ -627,10 +624,11 @@ async def test_rates_and_progress(folder: Folder, db: Database, engine: str) -> 
     assert "40 transformed" in str(last)
 
 
+@pytest.mark.without(
+    "one in process and one behind a socket are enough for a test that waits", engine=["extenddb", "moto"]
+)
 @pytest.mark.parametrize("what", ["read_units", "write_units"])
 async def test_a_rate_takes_its_time(folder: Folder, db: Database, engine: str, what: str) -> None:
-    if engine not in ("embedded", "dynoxide"):
-        pytest.skip("one in process and one behind a socket are enough for a test that waits")
     import time
 
     units = {"read_units": 4, "write_units": 200}[what]
@@ -640,12 +638,11 @@ async def test_a_rate_takes_its_time(folder: Folder, db: Database, engine: str, 
     assert time.monotonic() - begun > 0.2
 
 
+@pytest.mark.without("it cannot do two things at once", engine=["moto"], segments=[3])
 @pytest.mark.parametrize("segments", [1, 3])
 async def test_a_dry_run_goes_on_where_the_run_was_cut_short(
     folder: Folder, db: Database, transport: Transport, engine: str, segments: int
 ) -> None:
-    if engine == "moto" and segments > 1:
-        pytest.skip("it cannot do two things at once")
     fill(db, *(Counter(id=f"{n:03}", n=n) for n in range(400)))
     text = (
         "def f(c):\n    assert c.n < 10**6\n    c.n += 10**6\n    return c\nup = [Transform(Counter, f, segments=%d)]"
