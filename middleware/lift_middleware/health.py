@@ -53,6 +53,8 @@ class Health:
         cache: float = 5.0,
         details: bool = False,
     ) -> None:
+        if not models:
+            raise UsageError("models= are those whose tables are checked; without any, nothing would be")
         if timeout <= 0 or cache < 0:
             raise UsageError("timeout= is seconds, more than 0, and cache= seconds, 0 for none")
         self.app = app
